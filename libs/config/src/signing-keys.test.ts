@@ -10,10 +10,18 @@ import type { KeyPurpose } from './signing-keys.ts';
 
 vi.mock('node:crypto', async (original) => {
   const actual = await original<typeof crypto>();
-  return { ...actual, timingSafeEqual: vi.fn(actual.timingSafeEqual) };
+  return {
+    ...actual,
+    timingSafeEqual: vi.fn(actual.timingSafeEqual),
+    hkdfSync: vi.fn(actual.hkdfSync),
+  };
 });
 const compare = vi.mocked(crypto.timingSafeEqual);
-beforeEach(() => void compare.mockClear());
+const derive = vi.mocked(crypto.hkdfSync);
+beforeEach(() => {
+  compare.mockClear();
+  derive.mockClear();
+});
 
 const [OLD, NEW] = ['old', 'new'].map((name) => name.padEnd(32, '-')) as [string, string];
 const PURPOSES: readonly KeyPurpose[] = ['link', 'work', 'start', 'pool', 'access'];
@@ -67,6 +75,27 @@ test('every key is compared in constant time, whether or not an earlier one matc
     keys.hasSigned('link', 'a', signature);
     expect(compare).toHaveBeenCalledTimes(2);
   }
+});
+
+// A request may carry many forged signatures, and deriving a key is slow.
+test('each key is derived once, and again only after it was removed', () => {
+  let current = [OLD];
+  const keys = createSigningKeys(() => current);
+  const signature = keys.sign('visitor', 'a');
+  for (let i = 0; i < 100; i++) expect(keys.hasSigned('visitor', `${i}`, signature)).toBe(false);
+  expect(derive).toHaveBeenCalledTimes(1);
+  current = [NEW, OLD];
+  expect(keys.hasSigned('visitor', 'a', signature)).toBe(true);
+  expect(keys.sign('visitor', 'a')).not.toBe(signature);
+  expect(derive).toHaveBeenCalledTimes(2);
+  current = [NEW];
+  expect(keys.hasSigned('visitor', 'a', signature)).toBe(false);
+  expect(derive).toHaveBeenCalledTimes(2);
+  for (const key of ['third', OLD]) {
+    current = [key.padEnd(32, '-')];
+    keys.sign('visitor', 'a');
+  }
+  expect(derive).toHaveBeenCalledTimes(4);
 });
 
 test('without a key nothing can be signed, and nothing is genuine', () => {

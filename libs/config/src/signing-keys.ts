@@ -85,8 +85,20 @@ function deriveKey(key: string): Uint8Array {
 
 /** @param keys returns the current keys */
 export function createSigningKeys(keys: () => readonly string[]): SigningKeys {
+  const internal = new Map<string, Uint8Array>();
+  // Deriving a key costs ten times as much as a signature, and clients send many to verify.
+  const internalKey = (key: string) => {
+    let derived = internal.get(key);
+    if (derived === undefined) {
+      const current = new Set(keys());
+      for (const known of internal.keys()) if (!current.has(known)) internal.delete(known);
+      derived = deriveKey(key);
+      internal.set(key, derived);
+    }
+    return derived;
+  };
   const signBy = (key: string, purpose: KeyPurpose, text: string) =>
-    createHmac('sha256', isInternal(purpose) ? deriveKey(key) : key)
+    createHmac('sha256', isInternal(purpose) ? internalKey(key) : key)
       .update(`ephemera ${purpose}\n${text}`)
       .digest('base64url');
   return {

@@ -171,6 +171,27 @@ describe('the gallery', () => {
   });
 });
 
+test('a start takes ended instances off the list of its browser', async () => {
+  const ended = await start('notebook');
+  await ready(ended.id);
+  const { id, cookie } = await start('fixed', ended.cookie);
+  const form = { ...FORM, cookie };
+  expect((await ask(`/demo/-/${ended.id}/end`, form, { method: 'POST' })).status).toBe(303);
+  // The route of the ended instance may be cached for a moment.
+  const next = async () => (await start('fixed', cookie)).cookie;
+  await expect.poll(next, { timeout: 20_000 }).not.toContain(ended.id);
+  expect(await next()).toContain(id);
+});
+
+test('cookies that a page of an instance plants do not lock its visitor out', async () => {
+  const { id, cookie } = await start('notebook');
+  const planted = `${'ephemera-instances=x; '.repeat(4)}${cookie}`;
+  expect((await ask('/demo/', { ...NAVIGATION, cookie: planted })).body).toContain(id);
+  expect(await view(id, { cookie: planted, 'sec-fetch-site': 'same-origin' })).toMatchObject({
+    mayEnd: true,
+  });
+});
+
 describe('the state of an instance', () => {
   test('is readable with its id', async () => {
     const { id } = await start('notebook');

@@ -27,7 +27,8 @@ import { showLaunchPage, showInstance } from './launch-page.ts';
 import { chosenTemplate, startInstance } from '../starting/start-instance.ts';
 import type { Starter } from '../starting/start-instance.ts';
 import { unintendedReason } from './unintended-request.ts';
-import { ownInstances, ownInstancesCookie } from '../visitors/own-instances.ts';
+import { instancesCookie, ownInstances } from '../visitors/own-instances.ts';
+import type { OwnInstances } from '../visitors/own-instances.ts';
 import { publicPathOf, visitorRoutes } from '../visitors/visitor-routes.ts';
 
 export interface LaunchOptions {
@@ -87,19 +88,26 @@ export function createLaunchApp(launch: LaunchOptions): Koa {
     if (failure) throw new ApiError(failure);
   });
 
+  const { publicUrl, domain, keys } = launch;
+  const cookie = instancesCookie({
+    path: `${publicPathOf(publicUrl)}/${prefix}`,
+    secure: publicUrl.startsWith('https:'),
+    isShared: domain === undefined,
+  });
+  const own = ownInstances(cookie, keys);
   const declared = publicRoutes(prefix);
   const start = async (ctx: Context, { query }: { readonly query: NewQuery }) => {
     const reason = unintendedReason(ctx.method, ctx.req.headers, {
       isOwn: (origin) => isOwn(launch, ctx, origin),
-      isShared: launch.domain === undefined,
+      isShared: domain === undefined,
     });
     if (reason) throw new ApiError({ kind: 'unintended_request', reason });
-    await authorizeAndStart(launch, ctx, query);
+    await authorizeAndStart({ ...launch, own }, ctx, query);
   };
   const routes = [
     route(declared.startByLink, start),
     route(declared.startByForm, start),
-    ...visitorRoutes({ ...launch, ...waiting, templates: () => launch.starter.templates }),
+    ...visitorRoutes({ ...launch, ...waiting, own, templates: () => launch.starter.templates }),
     ...waitingRoutes(waiting),
   ];
   const { checkResponses } = launch;
@@ -109,11 +117,11 @@ export function createLaunchApp(launch: LaunchOptions): Koa {
 }
 
 async function authorizeAndStart(
-  launch: LaunchOptions,
+  launch: LaunchOptions & { readonly own: OwnInstances },
   ctx: Context,
   query: NewQuery,
 ): Promise<void> {
-  const { starter, rates, prefix, publicUrl, addressOf, logger } = launch;
+  const { starter, rates, prefix, publicUrl, addressOf, own, logger } = launch;
   const { quotas } = starter.templates;
   const address = addressOf(ctx.req);
   const clientKey = clientKeyOf(address);
@@ -160,6 +168,9 @@ async function authorizeAndStart(
     await requireUse(starter, grants);
     await countRequest(ctx, rates, quotas, 'token', quotaOwner.name);
   }
+  // Without signing keys there is no list. Read before the start, because Redis may be unavailable.
+  const remembers = query.redirect && !principal && launch.keys.hasKeys;
+  const earlier = remembers ? await withoutEnded(launch, own.list(ctx.req.headers.cookie)) : [];
   const path = query.path ?? (ended?.template === template.name ? ended.path : undefined);
   const request = { template: template.name, timeout: claims?.timeout, path };
   const started = await startInstance(starter, request, { quotaOwner, grants });
@@ -169,16 +180,19 @@ async function authorizeAndStart(
   logger.info({ id, generation, template: template.name, by, how }, 'instance created');
   const secure = publicUrl.startsWith('https:');
   showInstance(ctx, started, { prefix, secure, isBare: !query.redirect });
-  if (query.redirect && !principal) rememberStart(launch, ctx, id);
+  if (remembers) ctx.append('set-cookie', own.cookieOf([id, ...earlier]));
 }
 
-/** Adds an instance to those that its browser has started. Without signing keys there is no list. */
-function rememberStart({ keys, prefix, publicUrl }: LaunchOptions, ctx: Context, id: string): void {
-  if (!keys.hasKeys) return;
-  const ids = [id, ...ownInstances(ctx.req.headers.cookie, keys)];
-  const path = `${publicPathOf(publicUrl)}/${prefix}`;
-  const secure = publicUrl.startsWith('https:');
-  ctx.append('set-cookie', ownInstancesCookie(ids, keys, { path, secure }));
+/** The instances of a browser that still exist, so that ended ones do not take their place. */
+async function withoutEnded(
+  { waiting: { routes } }: Pick<LaunchOptions, 'waiting'>,
+  ids: readonly string[],
+): Promise<string[]> {
+  const found = await Promise.all(ids.map(async (id) => (await routes.find(id))?.route));
+  return ids.filter((_, i) => {
+    const state = found[i]?.state;
+    return state !== undefined && state !== 'draining' && !isDead(state);
+  });
 }
 
 /**

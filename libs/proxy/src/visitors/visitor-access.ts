@@ -1,10 +1,9 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
-import type { SigningKeys } from '@ephemera/config';
 import { ApiError } from '@ephemera/domain';
 import type { Route } from '@ephemera/domain';
 import { isSameOrigin } from '@ephemera/http';
 import { checkAccess, isFromOwnPage } from '../access/check-access.ts';
-import { ownInstances } from './own-instances.ts';
+import type { OwnInstances } from './own-instances.ts';
 
 /**
  * What a client is for an instance. `owner`: it has started the instance, or has its access token.
@@ -36,7 +35,7 @@ export function visitorOf(
   req: IncomingMessage,
   id: string,
   route: Route | undefined,
-  { keys, hosts, isShared }: OwnPages & { readonly keys: SigningKeys },
+  { own, hosts, isShared }: OwnPages & { readonly own: Pick<OwnInstances, 'has'> },
 ): Visitor {
   const { headers } = req;
   const { origin } = headers;
@@ -44,8 +43,7 @@ export function visitorOf(
   if (decision.kind === 'token_presented' && decision.by === 'header') {
     return { role: 'owner', by: 'header', mayChange: true };
   }
-  const hasCookie =
-    decision.kind === 'token_presented' || ownInstances(headers.cookie, keys).includes(id);
+  const hasCookie = decision.kind === 'token_presented' || own.has(headers.cookie, id);
   const isOwnOrigin = origin !== undefined && hosts.some((host) => isSameOrigin(origin, host));
   if (hasCookie && (isOwnOrigin || isFromOwnPage('GET', headers, undefined))) {
     return { role: 'owner', by: 'cookie', mayChange: !isShared || hasFetchMetadata(headers) };

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { SigningKeys, TemplateSet } from '@ephemera/config';
+import type { TemplateSet } from '@ephemera/config';
 import { ApiError, landingUrl } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
 import { prefersHtml, route } from '@ephemera/http';
@@ -15,7 +15,7 @@ import { publicRoutes } from '../public-routes.ts';
 import { galleryPage } from './gallery-page.ts';
 import { instancePage } from './instance-page.ts';
 import { viewInstance } from './instance-view.ts';
-import { ownInstances } from './own-instances.ts';
+import type { OwnInstances } from './own-instances.ts';
 import { refusal, requireOwnForm, visitorOf } from './visitor-access.ts';
 import type { Visitor } from './visitor-access.ts';
 
@@ -23,7 +23,7 @@ export interface VisitorOptions {
   readonly routes: Pick<RouteCache, 'find'>;
   readonly instances: Pick<InstanceStore, 'get'>;
   readonly templates: () => TemplateSet;
-  readonly keys: SigningKeys;
+  readonly own: OwnInstances;
   readonly rates: Rates;
   readonly killPorts: RequestKillPorts;
   readonly renewPorts: RenewPorts;
@@ -49,7 +49,7 @@ const countdown = readFileSync(new URL('./countdown.js', import.meta.url), 'utf8
 
 /** The routes of the gallery, and of the page of an instance. */
 export function visitorRoutes(options: VisitorOptions): BoundRoute[] {
-  const { prefix, publicUrl, domain, instances, keys, logger } = options;
+  const { prefix, publicUrl, domain, instances, logger } = options;
   const declared = publicRoutes(prefix);
   const home = `${publicPathOf(publicUrl)}/${prefix}/`;
 
@@ -72,7 +72,7 @@ export function visitorRoutes(options: VisitorOptions): BoundRoute[] {
   };
 
   const readOwn = async (ctx: Context) => {
-    const ids = ownInstances(ctx.req.headers.cookie, keys);
+    const ids = options.own.list(ctx.req.headers.cookie);
     if (ids.length === 0) return [];
     const now = await options.now();
     const found = await Promise.all(
@@ -90,7 +90,7 @@ export function visitorRoutes(options: VisitorOptions): BoundRoute[] {
 
   const known = async (ctx: Context, id: string) => {
     const routed = (await options.routes.find(id))?.route;
-    const visitor = visitorOf(ctx.req, id, routed, { keys, ...ownPages(ctx) });
+    const visitor = visitorOf(ctx.req, id, routed, { own: options.own, ...ownPages(ctx) });
     const instance = routed && (await instances.get(id));
     if (!instance) throw new ApiError({ kind: 'not_found', what: 'instance' });
     return { instance, visitor, routed };
