@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
 import type { StartedRedis } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
@@ -127,6 +129,31 @@ test('instances that wait are searched up to the limit', async () => {
   expect(await instances.find({ ...page, state: 'pending' })).toMatchObject({
     ...{ total: MAX_SEARCHED, isPartial: true },
   });
+});
+
+test('the rights of deploy/redis.acl suffice for every search', async () => {
+  const { create } = await open();
+  const id = await create('h1');
+  await create(undefined);
+  await fill('h1', MAX_SEARCHED, 'demo');
+  const file = join(import.meta.dirname, '../../../deploy/redis.acl');
+  const [, rights = ''] = /^user ephemera (.+)$/m.exec(await readFile(file, 'utf8')) ?? [];
+  const own = rights.replaceAll('{ephemera}', `{find-${stores}}`).split(' ');
+  await redis.call('ACL', 'SETUSER', 'restricted', 'reset', ...own);
+  const { port } = new URL(server.url);
+  const user = { username: 'restricted', password: 'REPLACE-THIS-PASSWORD' };
+  const restricted = new Redis({ ...user, port: Number(port) });
+  try {
+    const { find } = redisInstances(restricted, keysOf(`find-${stores}`));
+    const page = { offset: 0, limit: 50 } as const;
+    for (const order of ['oldest', 'newest', 'deadline'] as const) {
+      for (const search of [{}, { host: 'h1' }, { template: 'demo' }, { id }]) {
+        await expect(find({ ...page, order, ...search })).resolves.toBeDefined();
+      }
+    }
+  } finally {
+    restricted.disconnect();
+  }
 });
 
 test('without a filter, all instances are paged by age, however many there are', async () => {
