@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { isName } from '@ephemera/domain';
 import type { Failure } from '@ephemera/domain';
 import type { Logger } from '@ephemera/process';
 import type { InstanceStore, RouteCache } from '@ephemera/store';
@@ -18,7 +19,7 @@ export interface MissingBasePathOptions {
   readonly publicUrl: string;
   /** Domain of the host form. With it, no pages are served in path form. */
   readonly domain: string | undefined;
-  readonly routes: Pick<RouteCache, 'find'>;
+  readonly routes: Pick<RouteCache, 'find' | 'findName'>;
   readonly instances: Pick<InstanceStore, 'get'>;
   readonly report: Pick<WarningReport, 'isDue' | 'save'>;
   readonly logger: Pick<Logger, 'warn' | 'debug'>;
@@ -52,8 +53,18 @@ export function missingBasePath(options: MissingBasePathOptions) {
     const page = referringPage(req, ownHosts(req, publicHost), { prefix, outer });
     if (page === undefined) return undefined;
     if (page.id !== undefined) void note(req, page.id, path);
+    else if (page.name !== undefined) void noteNamed(req, page.name, path);
     return { kind: 'missing_base_path', prefix };
   };
+
+  async function noteNamed(req: IncomingMessage, name: string, path: string): Promise<void> {
+    try {
+      const named = await routes.findName(name);
+      if (named) await note(req, named.id, path);
+    } catch (error) {
+      logger.debug({ err: error, name }, 'missing base path not noted');
+    }
+  }
 
   /** Warns the owner and the operator. Unknown ids leave nothing behind. */
   async function note(req: IncomingMessage, id: string, path: string): Promise<void> {
@@ -118,7 +129,7 @@ function normalHost(host: string): string {
 }
 
 /**
- * The page of an instance that caused a request, with its id if the request tells. Undefined if
+ * The page of an instance that caused a request, with its id or name if the request tells. Undefined if
  * another page, or no page, caused it.
  *
  * Referrer-Policy may reduce `Referer` to the origin or remove it. Fetch Metadata then shows that a
@@ -129,7 +140,7 @@ function referringPage(
   { headers }: IncomingMessage,
   own: readonly string[],
   { prefix, outer }: { readonly prefix: string; readonly outer: string },
-): { readonly id: string | undefined } | undefined {
+): { readonly id: string | undefined; readonly name?: string | undefined } | undefined {
   const site = headers['sec-fetch-site'];
   if (site !== undefined && site !== 'same-origin') return undefined;
   const isOwn = (url: URL | null): url is URL =>
@@ -148,8 +159,10 @@ function referringPage(
     ? referer.pathname.slice(outer.length)
     : referer.pathname;
   if (!path.startsWith(`/${prefix}/`)) return undefined;
-  const id = /^([a-z][a-z0-9]{25})(?::[a-zA-Z0-9-]+)?(?:\/|$)/.exec(
-    path.slice(prefix.length + 2),
-  )?.[1];
+  const [, id, name] =
+    /^(?:([a-z][a-z0-9]{25})|@([a-z0-9-]+))(?::[a-zA-Z0-9-]+)?(?:\/|$)/.exec(
+      path.slice(prefix.length + 2),
+    ) ?? [];
+  if (name !== undefined) return isName(name) ? { id, name } : undefined;
   return id === undefined ? undefined : { id };
 }

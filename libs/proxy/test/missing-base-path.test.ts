@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import type { Failure, Instance } from '@ephemera/domain';
 import { newId } from '@ephemera/domain';
 import { listen } from '@ephemera/process';
+import { keysOf } from '@ephemera/store';
 import { sampleTemplate, waitFor } from '@ephemera/test-support';
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { makeAccessToken } from '../src/access/access-token.ts';
@@ -73,6 +74,8 @@ describe('the response explains the cause', () => {
 
   test.each<[string, string, () => Record<string, string>]>([
     ['a port of an instance', '/x', () => ({ referer: `${origin()}/demo/${ID}:api/` })],
+    ['a page of a name', '/x', () => ({ referer: pageOf('@pr-1') })],
+    ['a port of a name', '/x', () => ({ referer: pageOf('@pr-1:api') })],
     ['a page below', '/x', () => ({ referer: pageOf(ID, 'a/b?c=/demo/new') })],
     ['a post of a form', '/login', () => ({ referer: pageOf(ID) })],
     ['a relative path that is too long', '/demo/static/x', () => ({ referer: pageOf(ID) })],
@@ -99,6 +102,7 @@ describe('the response explains the cause', () => {
       () => ({ referer: pageOf(ID), 'sec-fetch-site': 'cross-site' }),
     ],
     ['a page that is no instance', '/x', () => ({ referer: `${origin()}/demo/new` })],
+    ['a name that is none', '/x', () => ({ referer: pageOf('@a--b') })],
     ['an id that is none', '/x', () => ({ referer: `${origin()}/demo/${ID}x/` })],
     ['a Referer that is no URL', '/x', () => ({ referer: '/demo/' })],
     ['the icon that browsers ask for', '/favicon.ico', () => ({ referer: pageOf(ID) })],
@@ -133,6 +137,16 @@ describe('the warning', () => {
     }
     expect(await warnings()).toHaveLength(2);
     expect(ports.warned).toHaveLength(1);
+  });
+
+  test('is written for the instance to which a name leads', async () => {
+    const id = await ports.startInstance();
+    const route = JSON.stringify({ state: 'name', generation: 1, id });
+    await ports.redis.set(keysOf('ports').route('@pr-1'), route);
+    await get('/x', { referer: pageOf('@no-such-name') });
+    await get('/x', { referer: pageOf('@pr-1') });
+    await waitFor('the warning', async () => (await warningsOf(id))?.length === 1);
+    expect(await warnings()).toHaveLength(1);
   });
 
   test('is not written for an unknown id, an ended instance, or a favicon', async () => {
