@@ -84,6 +84,11 @@ test.each([
   expect(readAddress(target, 'any.example', named)).toEqual(found);
 });
 
+test('with a domain but no hosts for names, the path form of a name is no address either', () => {
+  expect(readAddress('/demo/@pr-42/a', 'any.example', host)).toBeUndefined();
+  expect(readForm('/demo/@pr-42/a', 'any.example', host)).toBe('path');
+});
+
 test.each([
   '@',
   '@-a',

@@ -8,6 +8,7 @@ export interface AddressForms {
   readonly domain: string | undefined;
   /**
    * Whether `NAME.DOMAIN` is the address of a stable name. Undefined: only `ID.DOMAIN` is an address.
+   * With a domain, names then have no address at all: the path form would only redirect there.
    */
   readonly hostNames?: {
     /** The host of the public URL, which has no instance, in lower case without port. */
@@ -52,7 +53,9 @@ export function readAddress(
       return inHost(label, target, forms.prefix) ?? inNamedHost(label, target, forms);
     }
   }
-  return inPath(target, forms.prefix);
+  const address = inPath(target, forms.prefix);
+  const hasNames = forms.domain === undefined || forms.hostNames !== undefined;
+  return address?.name === undefined || hasNames ? address : undefined;
 }
 
 /**

@@ -46,7 +46,10 @@ export interface DataPlaneOptions extends Pick<
   readonly prefix: string;
   /** Domain of the host form, with a port or without; undefined: path form only. */
   readonly domain: string | undefined;
-  /** Whether stable names have an address in host form, and which host has none. Default: no. */
+  /**
+   * Whether stable names have an address in host form, and which host has none. Default: no; with a
+   * domain, they have no address then.
+   */
   readonly hostNames?: AddressForms['hostNames'];
   /** How visitors reach the host form; `http` by default. */
   readonly scheme?: 'http' | 'https';
