@@ -1303,9 +1303,9 @@ export interface components {
     NamedInstance: components['schemas']['CreatedInstance'] & {
       /** @description The name. */
       name: string;
-      /** @description The generation of the name now, as in `ETag`. */
+      /** @description The generation that this creation gave to the name, as in `ETag`. `If-Match` with it fails if another creation followed. */
       generation: number;
-      /** @description Whether the name leads to this instance. If not, it does once this is ready. */
+      /** @description Whether the name leads to this instance. If not, it does once this is ready, unless there is no `ETag`: then the name was removed, or is that of a later creation. */
       isCurrent: boolean;
     };
     PutName: {
@@ -6861,7 +6861,7 @@ export interface operations {
           'application/json': components['schemas']['NamedInstance'];
         };
       };
-      /** @description The new instance is starting or queued */
+      /** @description The new instance is starting or queued, or the name leads to another one */
       202: {
         headers: {
           [name: string]: unknown;
@@ -6899,7 +6899,7 @@ export interface operations {
           'application/json': components['schemas']['NamedInstance'];
         };
       };
-      /** @description Unknown template, invalid timeout, unknown field, broken JSON */
+      /** @description Unknown template, invalid timeout, unknown field, broken JSON, or a name that is the host of `EPHEMERA_PUBLIC_URL` */
       400: {
         headers: {
           [name: string]: unknown;

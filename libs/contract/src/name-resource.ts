@@ -84,10 +84,16 @@ export const nameListQuerySchema = z.strictObject({
 export const namedInstanceSchema = createdSchema
   .extend({
     name: z.string().describe('The name.'),
-    generation: z.int().describe('The generation of the name now, as in `ETag`.'),
+    generation: z
+      .int()
+      .describe(
+        'The generation that this creation gave to the name, as in `ETag`. `If-Match` with it fails if another creation followed.',
+      ),
     isCurrent: z
       .boolean()
-      .describe('Whether the name leads to this instance. If not, it does once this is ready.'),
+      .describe(
+        'Whether the name leads to this instance. If not, it does once this is ready, unless there is no `ETag`: then the name was removed, or is that of a later creation.',
+      ),
   })
   .openapi('NamedInstance');
 

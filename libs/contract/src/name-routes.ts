@@ -54,8 +54,13 @@ export const nameRoutes = {
     body: { type: 'json', schema: putNameSchema, limit: 262_144 },
     responses: {
       201: json(namedInstanceSchema, 'The name leads to the new instance, which is ready'),
-      202: json(namedInstanceSchema, 'The new instance is starting or queued'),
-      400: problem('Unknown template, invalid timeout, unknown field, broken JSON'),
+      202: json(
+        namedInstanceSchema,
+        'The new instance is starting or queued, or the name leads to another one',
+      ),
+      400: problem(
+        'Unknown template, invalid timeout, unknown field, broken JSON, or a name that is the host of `EPHEMERA_PUBLIC_URL`',
+      ),
       412: problem(CONDITION_FAILED),
       422: problem('The `Idempotency-Key` was used with another body'),
       429: problem(

@@ -19,6 +19,7 @@ templates:
 let ports: OpenPorts;
 beforeAll(async () => {
   ports = await openPorts(TEMPLATES, {
+    visitorsUrl: `http://app.${DOMAIN}`,
     entries: {
       maker: { hash: [hashToken(MAKER)], scopes: ['create'] },
       other: { hash: [hashToken(OTHER)], scopes: ['create'] },
@@ -99,6 +100,48 @@ test('an instance that is superseded while it starts is ended', async () => {
   await send('PUT', '/pr-5');
   const instance = await ports.instances.get(String(first.body['id']));
   expect(instance).toMatchObject({ state: 'gone', reason: 'replaced' });
+});
+
+test('the ETag is that of the own creation, not of one that followed', async () => {
+  const key = { 'idempotency-key': 'build-7' };
+  const first = await send('PUT', '/tagged', { headers: key });
+  const id = String(first.body['id']);
+  const generation = Number(first.body['generation']);
+  expect(first.headers.get('etag')).toBe(`"${generation}"`);
+  await ports.instances.assignToHost(id, generation, 'a');
+  await ports.instances.markReady(id, generation, '10.0.0.7');
+  const second = await send('PUT', '/tagged');
+  expect(second.headers.get('etag')).toBe(`"${String(second.body['generation'])}"`);
+
+  const again = await send('PUT', '/tagged', { headers: key });
+  expect(again).toMatchObject({ status: 201, body: { id, generation, isCurrent: true } });
+  expect(again.headers.get('etag')).toBe(`"${generation}"`);
+  const stale = { 'if-match': again.headers.get('etag') ?? '' };
+  expect((await send('PUT', '/tagged', { headers: stale })).status).toBe(412);
+
+  const next = String(second.body['id']);
+  await ports.instances.assignToHost(next, Number(second.body['generation']), 'a');
+  await ports.instances.markReady(next, Number(second.body['generation']), '10.0.0.8');
+  const replaced = await send('PUT', '/tagged', { headers: key });
+  expect(replaced).toMatchObject({ status: 202, body: { id, generation, isCurrent: false } });
+  expect(replaced.headers.get('etag')).toBeNull();
+});
+
+test('the ETag stays that of the creation once the instance has ended', async () => {
+  const headers = { 'idempotency-key': 'build-8' };
+  const first = await send('PUT', '/ended', { headers });
+  await ports.instances.startDraining(String(first.body['id']), 'request');
+  const again = await send('PUT', '/ended', { headers });
+  expect(again).toMatchObject({ status: 202, body: { generation: first.body['generation'] } });
+  expect(again.headers.get('etag')).toBe(first.headers.get('etag'));
+  const tag = again.headers.get('etag') ?? '';
+  expect((await send('PUT', '/ended', { headers: { 'if-match': tag } })).status).toBe(202);
+});
+
+test('a name that is the host of the public URL is refused', async () => {
+  const refused = await send('PUT', '/app');
+  expect(refused).toMatchObject({ status: 400, body: { faults: [{ path: 'name' }] } });
+  expect((await send('GET', '/app')).status).toBe(404);
 });
 
 test('a list has pages', async () => {

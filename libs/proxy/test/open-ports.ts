@@ -71,6 +71,8 @@ export interface OpenPorts {
 interface OpenPortsOptions {
   /** Serves the host form below it. */
   readonly domain?: string;
+  /** How visitors reach the public port, as the control API describes it. */
+  readonly visitorsUrl?: string;
   /** Load balancers that name the client in X-Forwarded-For. */
   readonly trusted?: readonly string[];
   /** Tokens in addition to the admin token. */
@@ -82,6 +84,7 @@ export async function openPorts(
   templatesText: string,
   {
     domain,
+    visitorsUrl = 'http://127.0.0.1',
     trusted: trustedProxies = [],
     entries = {},
     signingKeys: readKeys = () => ['k'.repeat(32)],
@@ -151,7 +154,7 @@ export async function openPorts(
     stopping: stopping.signal,
     names: ['a', 'b', 'b.example'],
     publicUrl: 'http://127.0.0.1/demo',
-    visitors: { url: 'http://127.0.0.1', prefix: 'demo' },
+    visitors: { url: visitorsUrl, prefix: 'demo' },
     version: '1.2.3',
     metrics: createMetrics('proxy'),
     parts: { running: () => true },

@@ -1,13 +1,14 @@
 import { adminRoutes, toNameResource } from '@ephemera/contract';
 import { ApiError, allows, principalKey } from '@ephemera/domain';
 import type { Instance, Name, Principal } from '@ephemera/domain';
-import { principalOf, route } from '@ephemera/http';
+import { hostNameOf, principalOf, route } from '@ephemera/http';
 import type { BoundRoute } from '@ephemera/http';
 import { requestKill } from '@ephemera/lifecycle';
 import type { NameRequest } from '@ephemera/lifecycle';
 import type { Names } from '@ephemera/store';
 import { countChange, countRequest } from '../starting/count-request.ts';
 import { startInstance } from '../starting/start-instance.ts';
+import type { CertificateCheck } from './certificate-check.ts';
 import {
   createdResource,
   parseCreationContext,
@@ -21,6 +22,10 @@ export interface NamesApi extends Pick<
   'starter' | 'instances' | 'killPorts' | 'routes' | 'rates' | 'logger'
 > {
   readonly stableNames: Names;
+  /** How visitors reach the public port. */
+  readonly visitors: { readonly url: string };
+  /** The domain of the host form. */
+  readonly certificates: Pick<CertificateCheck, 'domain'>;
 }
 
 /**
@@ -32,6 +37,7 @@ export function nameApiRoutes(api: NamesApi): BoundRoute[] {
 
   const put = route(adminRoutes.putName, async (ctx, { params, headers, body }) => {
     const { name } = params;
+    requireReachable(api, name);
     const { drain, ttl, ...request } = body;
     const principal = principalOf(ctx);
     const by = principalKey(principal);
@@ -48,7 +54,9 @@ export function nameApiRoutes(api: NamesApi): BoundRoute[] {
     const context = parseCreationContext(key, { ...body, name }, quotas, principal);
     const started = await startInstance(api.starter, request, { ...context, name: wanted });
     const { kind, instance: created, superseded } = started;
-    const { id, generation } = created;
+    const { id } = created;
+    // The end of an instance gives it a new generation; the name keeps that of its creation.
+    const generation = created.supersedes ?? created.generation;
     const fields = { id, generation, template: created.template.name, by, how: kind };
     logger.info({ name, ...fields }, 'instance created for a name');
     if (superseded !== undefined) await requestKill(killPorts, superseded, 'replaced');
@@ -56,15 +64,13 @@ export function nameApiRoutes(api: NamesApi): BoundRoute[] {
     const now = await names.get(name);
     if (kind === 'repeated') ctx.set('idempotency-replayed', 'true');
     if (wait !== undefined) ctx.set('preference-applied', `wait=${wait}`);
-    ctx.set('etag', `"${now?.generation ?? generation}"`);
+    const isCurrent = now?.id === id;
     const resource = createdResource(instance, started);
-    ctx.status = instance.state === 'ready' ? 201 : 202;
-    ctx.body = {
-      ...resource,
-      name,
-      generation: now?.generation ?? generation,
-      isCurrent: now?.id === id,
-    };
+    // Not the generation that the name has now: that may be another client's, whose change a request
+    // with this tag would overwrite.
+    if (isCurrent || now?.next === id) ctx.set('etag', `"${generation}"`);
+    ctx.status = instance.state === 'ready' && isCurrent ? 201 : 202;
+    ctx.body = { ...resource, name, generation, isCurrent };
   });
 
   const list = route(adminRoutes.listNames, async (ctx, { query: { limit, cursor = '' } }) => {
@@ -107,6 +113,20 @@ export function nameApiRoutes(api: NamesApi): BoundRoute[] {
     const [current, next] = await Promise.all([read(name.id), read(name.next)]);
     return toNameResource(name, { current, next });
   }
+}
+
+/**
+ * @throws ApiError invalid if the host form of the name is the host of the public URL, where no visitor
+ * could reach the instance
+ */
+function requireReachable(
+  { visitors, certificates: { domain } }: Pick<NamesApi, 'visitors' | 'certificates'>,
+  name: string,
+): void {
+  const host = hostNameOf(new URL(visitors.url).host);
+  if (domain === undefined || `${name}.${hostNameOf(domain)}` !== host) return;
+  const detail = `${host} is the host of EPHEMERA_PUBLIC_URL; choose another name`;
+  throw new ApiError({ kind: 'invalid', faults: [{ path: 'name', detail }] });
 }
 
 function unknownName(): ApiError {
