@@ -2,6 +2,8 @@ import { EXEC_ID_PATTERN, EXEC_SIGNALS } from '@ephemera/domain';
 import { z } from './openapi-zod.ts';
 
 const MAX_ARGUMENTS = 4_096;
+/** The longest time of a timer of Node, seconds: 2^31 - 1 ms. */
+const MAX_TIMEOUT_SECONDS = 2_147_483;
 
 /** The kernel would cut arguments and variables at a NUL character. */
 const withoutNul = z
@@ -46,7 +48,7 @@ export const execRequestSchema = z
       .openapi({
         description: 'User and group, as `user:group`. Default: those of the container.',
       }),
-    timeout: z.int().min(1).max(31_536_000).optional().openapi({
+    timeout: z.int().min(1).max(MAX_TIMEOUT_SECONDS).optional().openapi({
       description:
         'Seconds after which the command is killed. Default: only the end of the instance ends it.',
     }),

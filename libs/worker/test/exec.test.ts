@@ -203,10 +203,23 @@ for (const image of [undefined, 'ephemera/demo']) {
 
   test(`what a command leaves behind is killed when it exits, ${where}`, async () => {
     const { run } = open(image);
-    const done = await run(shell('(setsid sleep 411 &) ; sleep 412 & echo started'));
+    const done = await run(
+      shell('(setsid sleep 411 &) ; sleep 412 & env -i sleep 413 & echo started'),
+    );
     expect(done).toMatchObject({ state: 'exited', exitCode: 0 });
     expect(done.stdout.toString()).toBe('started\n');
     expect(await familyIn(containerId)).toEqual([]);
+  });
+
+  test(`a command that empties its environment gets signals, ${where}`, async () => {
+    const { engine, start } = open(image);
+    for (const signal of ['TERM', 'KILL'] as const) {
+      const command = await start({ ...shell(''), cmd: ['env', '-i', 'sleep', '417'] });
+      await waitFor('its program', async () => (await familyIn(containerId)).length === 1);
+      expect(await engine.kill(command, signal)).toMatchObject({ kind: 'done' });
+      await waitFor('the end of the command', () => !command.isRunning);
+      expect(await familyIn(containerId)).toEqual([]);
+    }
   });
 }
 
@@ -219,6 +232,17 @@ test('a signal reaches the processes, and the command decides', async () => {
   await engine.kill(command, 'INT');
   await waitFor('the end of the command', () => !command.isRunning);
   expect(command.state).toEqual({ state: 'exited', exitCode: 7 });
+});
+
+test('a signal that reaches no process is an error while the command runs', async () => {
+  const { engine, start, processes } = open();
+  const command = await start(shell('sleep 418'));
+  const { signal } = processes;
+  processes.signal = () => Promise.resolve(0);
+  await expect(engine.kill(command, 'TERM')).rejects.toThrow('no process');
+  processes.signal = signal;
+  await engine.kill(command, 'KILL');
+  await waitFor('the end of the command', () => !command.isRunning);
 });
 
 test('a timeout kills the command and its descendants', async () => {
@@ -309,7 +333,10 @@ test('a command of an earlier worker is lost, and its processes are found', asyn
   expect(next.status(found.value, command.execId, FROM_START).state).toBe('lost');
   await waitFor('its mark', async () => (await processes.list(containerId)).length > 0);
   expect(await processes.list(containerId)).toEqual([command.execId]);
-  await processes.signal(containerId, command.execId, 'KILL');
+  const second = await start(shell('sleep 431'));
+  await waitFor('both marks', async () => (await processes.list(containerId)).length === 2);
+  const execIds = [command.execId, second.execId];
+  expect(await processes.signal(containerId, { execIds }, 'KILL')).toBe(2);
   expect(await processes.list(containerId)).toEqual([]);
 });
 

@@ -37,8 +37,8 @@ interface HelperRun {
   /** For `/bin/sh` of the image. */
   readonly script: string;
   readonly networkMode: 'host' | 'none';
-  /** The container whose process namespace it joins. Undefined: it has its own. */
-  readonly processesOf?: string | undefined;
+  /** Whether it joins the process namespace of the host. Default: it has its own. */
+  readonly hasHostProcesses?: boolean;
   readonly capabilities: readonly string[];
   /** Age at which other helpers of this role are removed, ms. Default: three minutes. */
   readonly abandoned?: number | undefined;
@@ -50,7 +50,7 @@ interface HelperRun {
  * @throws Error with the end of the output if the script fails
  */
 export async function runInHelper(docker: Docker, helper: HelperRun): Promise<string> {
-  const { namespace, image, role, script, networkMode, processesOf, capabilities } = helper;
+  const { namespace, image, role, script, networkMode, hasHostProcesses, capabilities } = helper;
   const making = docker.createContainer({
     Image: image,
     User: '0',
@@ -59,7 +59,7 @@ export async function runInHelper(docker: Docker, helper: HelperRun): Promise<st
     Labels: helperLabels(namespace, role),
     HostConfig: {
       NetworkMode: networkMode,
-      ...(processesOf !== undefined && { PidMode: `container:${processesOf}` }),
+      ...(hasHostProcesses === true && { PidMode: 'host' }),
       CapDrop: ['ALL'],
       CapAdd: [...capabilities],
       ReadonlyRootfs: true,

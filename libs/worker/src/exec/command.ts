@@ -9,6 +9,7 @@ import type {
   ExecState,
   ExecStatus,
 } from '@ephemera/lifecycle';
+import type { ExecSignal } from '@ephemera/domain';
 import type { ExecProcesses } from '../docker/exec-processes.ts';
 import { demultiplex } from '../docker/run-command.ts';
 import type { StartedCommand } from '../docker/run-command.ts';
@@ -17,8 +18,11 @@ import {
   INSPECT_INTERVAL_MS,
   KILL_PAUSE_MS,
   KILL_TIMEOUT_MS,
+  LAST_OUTPUT_LIMIT_MS,
   LAST_OUTPUT_MS,
+  MAX_KILL_PAUSE_MS,
   MAX_LAG_BYTES,
+  MAX_REST_KILLS,
   MAX_WAITING_INPUT_BYTES,
   OUTPUT_BYTES,
   PART_BYTES,
@@ -50,6 +54,8 @@ export class Command {
   readonly request: ExecRequest;
   readonly #started: StartedCommand;
   readonly #processes: ExecProcesses;
+  readonly #lastOutputLimitMs: number;
+  readonly #killPauseMs: number;
   readonly #output = { stdout: new OutputRing(OUTPUT_BYTES), stderr: new OutputRing(OUTPUT_BYTES) };
   readonly #readers = new Set<{ stdout: number; stderr: number }>();
   readonly #timeout: NodeJS.Timeout | undefined;
@@ -61,6 +67,10 @@ export class Command {
   #hasClosed = false;
   #exitPause = 10;
   #lastOutputAt = performance.now();
+  #killing: Promise<void> | undefined;
+  #failedKills = 0;
+  /** By `performance.now()`. */
+  #nextKillAt = 0;
 
   constructor(options: {
     readonly execId: string;
@@ -69,6 +79,10 @@ export class Command {
     readonly request: ExecRequest;
     readonly started: StartedCommand;
     readonly processes: ExecProcesses;
+    /** Time that readers have for the last output after the exit, ms. */
+    readonly lastOutputLimitMs?: number;
+    /** Half of the pause after the first failed kill, ms. */
+    readonly killPauseMs?: number;
   }) {
     const { execId, target, containerId, request, started, processes } = options;
     this.execId = execId;
@@ -77,6 +91,8 @@ export class Command {
     this.request = { ...request, stdin: '' };
     this.#started = started;
     this.#processes = processes;
+    this.#lastOutputLimitMs = options.lastOutputLimitMs ?? LAST_OUTPUT_LIMIT_MS;
+    this.#killPauseMs = options.killPauseMs ?? INSPECT_INTERVAL_MS;
     const { stream } = started;
     const onChunk = demultiplex(request.tty, (name, bytes) => {
       this.#output[name].append(bytes);
@@ -115,6 +131,11 @@ export class Command {
     return this.#endedAt;
   }
 
+  /** Bytes of the standard input that the command has not read. */
+  get waitingInputBytes(): number {
+    return this.#started.stream.writableLength;
+  }
+
   get storedBytes(): number {
     return this.#output.stdout.capacity + this.#output.stderr.capacity;
   }
@@ -150,8 +171,12 @@ export class Command {
     if (!this.isRunning || !this.#hasOpenInput || this.#hasClosed) {
       return { kind: 'refused', why: 'ended' };
     }
-    if (stream.writableLength > MAX_WAITING_INPUT_BYTES) return { kind: 'refused', why: 'busy' };
-    if (data !== '') stream.write(Buffer.from(data, 'base64'));
+    const bytes = Buffer.from(data, 'base64');
+    const waiting = stream.writableLength;
+    if (waiting > 0 && waiting + bytes.length > MAX_WAITING_INPUT_BYTES) {
+      return { kind: 'refused', why: 'busy' };
+    }
+    if (bytes.length > 0) stream.write(bytes);
     if (end) {
       this.#hasOpenInput = false;
       stream.end();
@@ -165,19 +190,48 @@ export class Command {
 
   /**
    * Kills all processes of the command. The first reason is reported.
+   * @param kill how, if not this command alone
    * @throws Error if the kill failed; `waitForExit` repeats it
    */
-  async kill(reason: ExecKillReason): Promise<void> {
+  kill(reason: ExecKillReason, kill = () => this.#kill()): Promise<void> {
     this.#killedBecause ??= reason;
+    this.#killing ??= kill().finally(() => (this.#killing = undefined));
+    return this.#killing;
+  }
+
+  /** The process id on the host of its first process; 0 before it is started. Undefined: no container. */
+  async leader(): Promise<number | undefined> {
+    return (await this.#started.inspect())?.pid;
+  }
+
+  async #kill(): Promise<void> {
     const deadline = performance.now() + KILL_TIMEOUT_MS;
-    for (;;) {
-      await this.#processes.signal(this.containerId, this.execId, 'KILL');
-      // A command that has just been started has no mark yet.
+    for (let pause = KILL_PAUSE_MS; ; pause *= 2) {
+      const leader = await this.leader();
+      if (leader === undefined) break;
+      await this.#signal('KILL', leader);
       if ((await this.#started.inspect())?.running !== true) break;
       if (performance.now() > deadline) throw new Error('the command still runs after SIGKILL');
-      await sleep(KILL_PAUSE_MS);
+      await sleep(pause);
     }
     this.#notify();
+  }
+
+  /**
+   * Sends a signal to all processes of the command.
+   * @throws Error if no process was found although the command runs
+   */
+  async signal(signal: ExecSignal): Promise<void> {
+    const found = await this.#signal(signal, await this.leader());
+    if (found === 0 && (await this.#started.inspect())?.running === true) {
+      throw new Error('no process of the command was found');
+    }
+  }
+
+  #signal(signal: ExecSignal, leader: number | undefined): Promise<number> {
+    const { containerId, execId } = this;
+    const leaders = leader === undefined || leader === 0 ? [] : [leader];
+    return this.#processes.signal(containerId, { execIds: [execId], leaders }, signal);
   }
 
   /** Waits until the state changes, at most `ms`, or until the signal aborts. */
@@ -230,7 +284,7 @@ export class Command {
   /**
    * Waits until the first process of the command has exited and its output has arrived, and kills
    * the processes that it has left.
-   * @param onError a call failed; it is repeated
+   * @param onError a call failed; it is repeated, kills after a pause that doubles
    * @returns undefined if the container is gone
    */
   async waitForExit(onError: (error: unknown) => void): Promise<Exit | undefined> {
@@ -240,11 +294,13 @@ export class Command {
         if (!seen) return undefined;
         if (!seen.running) {
           await this.#lastOutput();
-          await this.#killRest(seen.pid);
-          return seen;
+          const isDone = await this.#tryKill(() => this.#killRest(seen.pid), onError);
+          // What could not be killed ends with the instance.
+          if (isDone || this.#failedKills >= MAX_REST_KILLS) return seen;
+        } else if (this.#killedBecause !== undefined) {
+          const reason = this.#killedBecause;
+          await this.#tryKill(() => this.kill(reason), onError);
         }
-        // The process may have left the search of a first attempt.
-        if (this.#killedBecause !== undefined) await this.kill(this.#killedBecause);
       } catch (error) {
         onError(error);
       }
@@ -270,19 +326,45 @@ export class Command {
   }
 
   async #killRest(leader: number): Promise<void> {
-    const { containerId, execId } = this;
-    if (await this.#processes.mayBeLeft(containerId, execId, leader)) {
-      await this.#processes.signal(containerId, execId, 'KILL');
+    if (await this.#processes.mayBeLeft(this.containerId, this.execId, leader)) {
+      await this.#signal('KILL', leader);
     }
   }
 
-  /** Waits for the rest of the output. A process that was left behind may keep the stream open. */
+  /** Returns whether the kill was done: not if it fails, or if the last failure was just now. */
+  async #tryKill(kill: () => Promise<void>, onError: (error: unknown) => void): Promise<boolean> {
+    if (performance.now() < this.#nextKillAt) return false;
+    try {
+      await kill();
+      return true;
+    } catch (error) {
+      onError(error);
+      this.#failedKills++;
+      const pause = Math.min(this.#killPauseMs * 2 ** this.#failedKills, MAX_KILL_PAUSE_MS);
+      this.#nextKillAt = performance.now() + pause;
+      return false;
+    }
+  }
+
+  /**
+   * Waits for the rest of the output. A process that was left behind may keep the stream open, and a
+   * reader may stop reading.
+   */
   async #lastOutput(): Promise<void> {
     const exitedAt = performance.now();
-    const isSilent = () =>
-      !this.#started.stream.isPaused() &&
-      performance.now() - Math.max(exitedAt, this.#lastOutputAt) > LAST_OUTPUT_MS;
-    while (!this.#hasClosed && !isSilent()) await this.#untilCloseOr(LAST_OUTPUT_MS / 4);
+    let seenAt = exitedAt;
+    while (!this.#hasClosed) {
+      const now = performance.now();
+      const isPaused = this.#started.stream.isPaused();
+      if (!isPaused && now - Math.max(exitedAt, this.#lastOutputAt) > LAST_OUTPUT_MS) return;
+      if (now - exitedAt > this.#lastOutputLimitMs) return;
+      if (now - seenAt > INSPECT_INTERVAL_MS) {
+        seenAt = now;
+        // The container is gone: a reader does not hold the place of the command any longer.
+        if ((await this.#started.inspect()) === undefined) return;
+      }
+      await this.#untilCloseOr(LAST_OUTPUT_MS / 4);
+    }
   }
 
   async #untilCloseOr(ms: number): Promise<void> {

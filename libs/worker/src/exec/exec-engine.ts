@@ -4,6 +4,7 @@ import { EXEC_WORKER_LENGTH, isDead, newId } from '@ephemera/domain';
 import type { ExecSignal, Instance } from '@ephemera/domain';
 import { execPermissionOf } from '@ephemera/lifecycle';
 import type {
+  ExecInput,
   ExecOffsets,
   ExecRefusal,
   ExecRequest,
@@ -20,6 +21,7 @@ import type { ExecTarget } from './command.ts';
 import {
   END_REASON_MS,
   KEPT_MS,
+  MAX_HOST_INPUT_BYTES,
   MAX_KEPT_BYTES,
   MAX_KEPT_PER_INSTANCE,
   MAX_RUNNING_PER_HOST,
@@ -50,6 +52,8 @@ export interface ExecEngine {
   find(target: ExecTarget, execId: string): ExecResult<Command | 'lost'>;
   status(command: Command | 'lost', execId: string, offsets: ExecOffsets): ExecStatus;
   resize(command: Command, columns: number, rows: number): Promise<ExecResult<null>>;
+  /** Writes to the standard input. Refuses if too many bytes wait for the commands of the host. */
+  write(command: Command, input: ExecInput): Promise<ExecResult<null>>;
   /** Signals every process of a command. `KILL` returns once none is left. */
   kill(command: Command, signal: ExecSignal): Promise<ExecResult<null>>;
   /** Kills all running commands of this process. */
@@ -75,6 +79,13 @@ export function createExecEngine(ports: ExecPorts): ExecEngine {
       if (command.isRunning && (id === undefined || command.target.id === id)) count++;
     }
     return count;
+  };
+
+  const hasRoomForInput = (): boolean => {
+    let bytes = 0;
+    for (const command of commands.values())
+      if (command.isRunning) bytes += command.waitingInputBytes;
+    return bytes < MAX_HOST_INPUT_BYTES;
   };
 
   /** Drops ended commands, the oldest ones first. */
@@ -106,7 +117,7 @@ export function createExecEngine(ports: ExecPorts): ExecEngine {
       }
       const isFull =
         runningOf(id) >= MAX_RUNNING_PER_INSTANCE || runningOf() >= MAX_RUNNING_PER_HOST;
-      if (isFull) return refused('full');
+      if (isFull || !hasRoomForInput()) return refused('full');
       starting.set(id, (starting.get(id) ?? 0) + 1);
       try {
         const containerId = await containerOf(target);
@@ -160,18 +171,33 @@ export function createExecEngine(ports: ExecPorts): ExecEngine {
       return { kind: 'done', value: null };
     },
 
+    write(command, input) {
+      return hasRoomForInput() ? command.write(input) : Promise.resolve(refused('busy'));
+    },
+
     async kill(command, signal) {
       if (!command.isRunning) return refused('ended');
       // A frozen process does not end.
       if ((await instances.get(command.target.id))?.state === 'paused') return refused('paused');
       if (signal === 'KILL') await command.kill('request');
-      else await processes.signal(command.containerId, command.execId, signal);
+      else await command.signal(signal);
       return { kind: 'done', value: null };
     },
 
     async stop() {
       const running = [...commands.values()].filter(({ isRunning }) => isRunning);
-      const kills = running.map((command) => command.kill('worker_stopped'));
+      // One search per container, not per command: the time to stop is limited.
+      const inContainer = new Map<string, Promise<void>>();
+      const killInContainer =
+        ({ containerId }: Command) =>
+        () => {
+          const killing = inContainer.get(containerId) ?? killTogether(containerId, running);
+          inContainer.set(containerId, killing);
+          return killing;
+        };
+      const kills = running.map((command) =>
+        command.kill('worker_stopped', killInContainer(command)),
+      );
       for (const kill of await Promise.allSettled(kills)) {
         if (kill.status === 'rejected') {
           logger.warn({ err: kill.reason as Error }, 'processes of a command not killed');
@@ -180,6 +206,17 @@ export function createExecEngine(ports: ExecPorts): ExecEngine {
       for (const command of running) command.close();
     },
   };
+
+  /** Kills those of the commands that run in a container. */
+  async function killTogether(containerId: string, running: readonly Command[]): Promise<void> {
+    const own = running.filter((command) => command.containerId === containerId);
+    const leaders = await Promise.all(own.map((command) => command.leader()));
+    const search = {
+      execIds: own.map(({ execId }) => execId),
+      leaders: leaders.filter((leader): leader is number => (leader ?? 0) !== 0),
+    };
+    await processes.signal(containerId, search, 'KILL');
+  }
 
   /** Waits for the end of a command, and kills what it leaves behind. */
   function watch(command: Command): void {

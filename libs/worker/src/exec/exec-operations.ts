@@ -82,7 +82,7 @@ export function execOperations(engine: ExecEngine): [name: string, operation: Ho
     ],
     [
       'exec-input',
-      onCommand((command, _call, body) => command.write(JSON.parse(body) as ExecInput)),
+      onCommand((command, _call, body) => engine.write(command, JSON.parse(body) as ExecInput)),
     ],
     [
       'exec-kill',

@@ -9,8 +9,10 @@ export const KEPT_MS = 600_000;
 export const MAX_KEPT_PER_INSTANCE = 32;
 /** Output of all ended commands together, bytes. The oldest ones are dropped. */
 export const MAX_KEPT_BYTES = 67_108_864;
-/** Bytes of standard input that wait for the command to read them. */
-export const MAX_WAITING_INPUT_BYTES = 4_194_304;
+/** Bytes of standard input that wait for the command to read them. A single write may be longer. */
+export const MAX_WAITING_INPUT_BYTES = 262_144;
+/** The same for all commands of the host. */
+export const MAX_HOST_INPUT_BYTES = 67_108_864;
 /** How long a writer waits until the command has read its input, ms. */
 export const INPUT_WAIT_MS = 10_000;
 /** A reader that is this far behind the output makes the command wait, bytes. */
@@ -21,8 +23,14 @@ export const PART_BYTES = 49_152;
 export const INSPECT_INTERVAL_MS = 1_000;
 /** How long the stream of an exited command may stay silent before it is closed, ms. */
 export const LAST_OUTPUT_MS = 500;
+/** How long readers have for the last output after the exit, ms. They get what is stored later too. */
+export const LAST_OUTPUT_LIMIT_MS = 30_000;
 /** How long, and how often, a kill is repeated for a command that Docker reports as running. */
 export const KILL_TIMEOUT_MS = 5_000;
 export const KILL_PAUSE_MS = 50;
+/** The longest pause before a failed kill is repeated, ms. It starts at two seconds and doubles. */
+export const MAX_KILL_PAUSE_MS = 60_000;
+/** How often the processes that an ended command has left are killed, if that fails. */
+export const MAX_REST_KILLS = 5;
 /** How long the end of the instance is awaited that explains the death of a command, ms. */
 export const END_REASON_MS = 5_000;

@@ -1,5 +1,4 @@
-import { EXEC_WORKER_LENGTH } from '@ephemera/domain';
-import type { Instance } from '@ephemera/domain';
+import { isDead } from '@ephemera/domain';
 import { execPermissionOf } from '@ephemera/lifecycle';
 import type { Containers, Instances } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
@@ -9,8 +8,10 @@ import { execProcesses } from '../docker/exec-processes.ts';
 import type { ExecProcesses } from '../docker/exec-processes.ts';
 import { runCommand } from '../docker/run-command.ts';
 import type { HostOperation } from '../host-interface/host-interface.ts';
+import { HEARTBEAT_INTERVAL_MS } from '../limits.ts';
 import { createExecEngine } from './exec-engine.ts';
 import { execOperations } from './exec-operations.ts';
+import { createLiveWorkers, workerOf } from './live-workers.ts';
 
 interface ExecOptions {
   readonly docker: DockerClient;
@@ -41,61 +42,61 @@ export function startExec(options: ExecOptions, fingerprint: string) {
     ...{ processes, instances, fingerprint, logger },
     recordExec: options.recordExec,
   });
-  let known: ReadonlySet<string> | undefined;
+  const workers = createLiveWorkers(2 * HEARTBEAT_INTERVAL_MS);
+  /** Instances that may have commands of dead workers. Undefined: not read since workers changed. */
+  let unsearched: Set<string> | undefined;
 
   return {
     operations: execOperations(engine) as readonly [name: string, HostOperation][],
     stop: () => engine.stop(),
 
     /**
-     * Kills the commands of workers that have died: nothing can attach to them. Looks at the
-     * containers only if a worker of this host is new or is no longer registered.
+     * Kills the commands of workers that have died: nothing can attach to them. Searches each container
+     * once after a worker of this host is new or is no longer registered, and again if that failed.
      */
     async killLost(): Promise<void> {
       const registered = await options.addresses.of(host, options.now());
-      const live = new Set(registered.map((address) => workerOf(address.fingerprint)));
-      live.add(workerOf(fingerprint));
-      const isUnchanged =
-        known?.size === live.size && [...live].every((worker) => known?.has(worker));
-      if (isUnchanged) return;
-      const killed = await killCommands(
-        { containers, processes, instances: await instances.ofHost(host), logger },
-        (execId) => !live.has(workerOf(execId)),
+      const fingerprints = [...registered.map((address) => address.fingerprint), fingerprint];
+      const { hasChanged, live } = workers.observe(fingerprints, performance.now());
+      if (hasChanged) unsearched = undefined;
+      if (!live || unsearched?.size === 0) return;
+      const isLost = (execId: string) => !live.has(workerOf(execId));
+      const present = (await instances.ofHost(host)).filter(
+        ({ id, state, template }) =>
+          (unsearched?.has(id) ?? true) && !isDead(state) && execPermissionOf(template) !== 'off',
       );
-      known = live;
-      if (killed.length > 0) logger.warn({ execIds: killed }, 'commands of a dead worker killed');
+      const left = new Set(present.map(({ id }) => id));
+      unsearched = left;
+      for (const { id, state } of present) {
+        // A frozen process does not end. Its instance is searched when it is resumed.
+        if (state !== 'ready') continue;
+        try {
+          const execIds = await killIn({ containers, processes }, id, isLost);
+          left.delete(id);
+          if (execIds.length > 0) logger.warn({ id, execIds }, 'commands of a dead worker killed');
+        } catch (error) {
+          logger.warn({ err: error, id }, 'commands of a dead worker not killed; trying again');
+        }
+      }
     },
   };
 }
 
-function workerOf(text: string): string {
-  return text.slice(0, EXEC_WORKER_LENGTH);
-}
-
-/** Kills the commands that match. Returns their ids. */
-async function killCommands(
-  ports: {
-    readonly containers: Pick<Containers, 'running'>;
-    readonly processes: ExecProcesses;
-    readonly instances: readonly Instance[];
-    readonly logger: Logger;
-  },
+/**
+ * Kills the commands of an instance that match. Returns their ids.
+ * @throws Error if some are left
+ */
+async function killIn(
+  ports: { readonly containers: Pick<Containers, 'running'>; readonly processes: ExecProcesses },
+  id: string,
   matches: (execId: string) => boolean,
 ): Promise<string[]> {
-  const { containers, processes, instances, logger } = ports;
   const killed: string[] = [];
-  for (const { id, state, template } of instances) {
-    // A frozen process does not end. It cannot outlive its instance either.
-    if (state !== 'ready' || execPermissionOf(template) === 'off') continue;
-    try {
-      for (const containerId of await containers.running(id)) {
-        const found = (await processes.list(containerId)).filter(matches);
-        for (const execId of found) await processes.signal(containerId, execId, 'KILL');
-        killed.push(...found);
-      }
-    } catch (error) {
-      logger.warn({ err: error, id }, 'commands of a dead worker not killed');
-    }
+  for (const containerId of await ports.containers.running(id)) {
+    const execIds = (await ports.processes.list(containerId)).filter(matches);
+    if (execIds.length === 0) continue;
+    await ports.processes.signal(containerId, { execIds }, 'KILL');
+    killed.push(...execIds);
   }
   return killed;
 }
