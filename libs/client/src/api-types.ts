@@ -838,7 +838,16 @@ export interface components {
        * @description `full`: the limit that is exceeded.
        * @enum {string}
        */
-      limit?: 'hosts' | 'template' | 'queue' | 'address' | 'token' | 'commands' | 'owner' | 'names';
+      limit?:
+        | 'hosts'
+        | 'template'
+        | 'queue'
+        | 'address'
+        | 'token'
+        | 'input'
+        | 'commands'
+        | 'owner'
+        | 'names';
       hint?: components['schemas']['Hint'];
       /**
        * Format: date-time

@@ -1,6 +1,6 @@
 import type { components } from './api-types.ts';
 import type { Call } from './call.ts';
-import { StreamCutError, UnexpectedResponseError, isPassing } from './errors.ts';
+import { StreamCutError, UnexpectedResponseError, isPassing, isProblem } from './errors.ts';
 import { messagesOf } from './events.ts';
 import { pause } from './retry.ts';
 
@@ -54,10 +54,13 @@ export interface RunningCommand {
   /**
    * All output as it arrives, and then how the command ended. The command waits while nobody reads.
    * A broken connection is continued where it broke. To be iterated once.
-   * @throws StreamCutError if output is lost; ProblemError `gone` if the instance has ended meanwhile
+   * @throws StreamCutError if output is lost; the error of a write of `stdin`; ProblemError `gone` if the instance has ended meanwhile
    */
   output(): AsyncGenerator<CommandOutput, CommandEnd>;
-  /** Writes to the standard input. Waits a while until the command has read it. */
+  /**
+   * Writes to the standard input, after all earlier writes, and waits until the command has room for it.
+   * @throws the error of the first write that failed; nothing is written after that
+   */
   write(data: string | Uint8Array): Promise<void>;
   /** Ends the standard input. */
   end(): Promise<void>;
@@ -71,7 +74,9 @@ const SILENCE_MS = 45_000;
 const RECONNECT_MS = 500;
 const MAX_DOWN_MS = 60_000;
 /** Bytes of one request for the standard input. */
-const INPUT_BYTES = 524_288;
+const INPUT_BYTES = 262_144;
+/** Pause before input is sent again that the command had no room for, ms. */
+const INPUT_PAUSE_MS = 250;
 
 /** Starts a command. Not repeated by itself, because that could run it twice. */
 export async function spawnCommand(
@@ -108,22 +113,39 @@ export async function spawnCommand(
   if (execId === undefined) throw new UnexpectedResponseError(200, 'without a command');
 
   const path = { id, execId };
-  const write = async (data: Uint8Array, end: boolean): Promise<void> => {
+  const send = async (data: Uint8Array, end: boolean): Promise<void> => {
     for (let at = 0; at === 0 || at < data.length; at += INPUT_BYTES) {
       const part = data.subarray(at, at + INPUT_BYTES);
       const isLast = at + INPUT_BYTES >= data.length;
       const input = { dataBase64: toBase64(part), end: end && isLast };
-      // A repetition would write it twice.
-      await call(
-        (api, init) =>
-          api.POST('/v1/instances/{id}/exec/{execId}/stdin', {
-            ...init,
-            params: { path },
-            body: input,
-          }),
-        { isRepeatable: false },
-      );
+      for (;;) {
+        try {
+          // A repetition could write it twice.
+          await call(
+            (api, init) =>
+              api.POST('/v1/instances/{id}/exec/{execId}/stdin', {
+                ...init,
+                params: { path },
+                body: input,
+              }),
+            { isRepeatable: false },
+          );
+          break;
+        } catch (error) {
+          // Nothing of it was written: the command has not read what was sent before.
+          if (!isProblem(error, 'full')) throw error;
+        }
+        await pause(INPUT_PAUSE_MS, signal);
+      }
     }
+  };
+  let written: Promise<void> = Promise.resolve();
+  /** Writes in the order of the calls. After a failure, nothing more is written: a part would be missing. */
+  const write = (data: Uint8Array, end: boolean): Promise<void> => {
+    written = written.then(() => send(data, end));
+    // The caller may not wait for it.
+    written.catch(() => undefined);
+    return written;
   };
   const command: RunningCommand = {
     execId,
@@ -151,7 +173,10 @@ export async function spawnCommand(
   };
   if (isSplit) {
     // Beside the output: the command may wait for its reader before it reads on.
-    write(input.subarray(INPUT_BYTES), keepStdin !== true).catch(() => undefined);
+    write(input.subarray(INPUT_BYTES), keepStdin !== true).catch((error: unknown) => {
+      // A command may end without reading all of its input.
+      if (!isProblem(error, 'conflict', 'gone')) reading.abort(error);
+    });
   }
   return command;
 }

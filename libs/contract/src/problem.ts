@@ -44,6 +44,7 @@ const LIMITS: Readonly<Record<Limit, string>> = {
     'This address has reached its maximum number of instances. End one of them, or try again later.',
   token:
     'This token has reached its maximum number of instances. End one of them, or try again later.',
+  input: 'The command has not read its standard input. Try again later.',
   commands:
     'Too many commands run in this instance or on its host. Wait until one ends, or kill one.',
   owner:

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { isProblem } from '@ephemera/client';
 import type { CommandEnd, ExecSignal, RunningCommand } from '@ephemera/client';
 import { buildCommand } from '@stricli/core';
 
@@ -34,7 +35,10 @@ export const exec = buildCommand({
     if (stdin) {
       sendInput(command, stdin).catch((error: unknown) => {
         // A command may end without reading all of its input.
-        if (!hasEnded) this.process.stderr.write(`${visible((error as Error).message)}\n`);
+        if (hasEnded || isProblem(error, 'conflict', 'gone')) return;
+        this.process.stderr.write(`${visible((error as Error).message)}\n`);
+        // It would wait for the rest, or take what it has for all.
+        command.kill().catch(() => undefined);
       });
     }
     try {

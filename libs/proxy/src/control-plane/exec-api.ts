@@ -227,7 +227,6 @@ const CONFLICTS: Partial<Record<ExecRefusal, string>> = {
   paused: 'The instance is paused. Resume it first.',
   ended: 'The command has ended, or its standard input is closed.',
   no_tty: 'The command has no terminal. Start it with `tty: true`.',
-  busy: 'The command has not read its standard input. Try again later.',
 };
 
 function refusal(why: ExecRefusal, instance: Instance, detail?: string): ApiError {
@@ -237,6 +236,8 @@ function refusal(why: ExecRefusal, instance: Instance, detail?: string): ApiErro
       return new ApiError({ kind: 'gone', id, reason, message });
     case 'full':
       return new ApiError({ kind: 'full', limit: 'commands' });
+    case 'busy':
+      return new ApiError({ kind: 'full', limit: 'input' });
     case 'unknown':
       return new ApiError({ kind: 'not_found', what: 'command of this id in this instance' });
     case 'invalid':

@@ -120,9 +120,11 @@ test('input that the command does not read is limited', async () => {
   const data = Buffer.alloc(MAX_WAITING_INPUT_BYTES).toString('base64');
   let refusal: string | undefined;
   // The sockets take some megabytes before bytes wait.
-  await waitFor('a refusal', async () => {
-    const written = await Promise.race([command.write({ data, end: false }), undefined]);
-    if (written?.kind === 'refused') refusal = written.why;
+  await waitFor('a refusal', () => {
+    // A write that is accepted waits for the command.
+    void command.write({ data, end: false }).then((written) => {
+      if (written.kind === 'refused') refusal = written.why;
+    });
     return refusal !== undefined;
   });
   expect(refusal).toBe('busy');
