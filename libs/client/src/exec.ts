@@ -58,7 +58,7 @@ export interface RunningCommand {
    */
   output(): AsyncGenerator<CommandOutput, CommandEnd>;
   /**
-   * Writes to the standard input, after all earlier writes, and waits until the command has room for it.
+   * Writes to the standard input, after all earlier writes, and waits until the command has capacity for it.
    * @throws the error of the first write that failed; nothing is written after that
    */
   write(data: string | Uint8Array): Promise<void>;
@@ -75,7 +75,7 @@ const RECONNECT_MS = 500;
 const MAX_DOWN_MS = 60_000;
 /** Bytes of one request for the standard input. */
 const INPUT_BYTES = 262_144;
-/** Pause before input is sent again that the command had no room for, ms. */
+/** Pause before input is sent again that the command had no capacity for, ms. */
 const INPUT_PAUSE_MS = 250;
 
 /** Starts a command. Not repeated by itself, because that could run it twice. */

@@ -81,7 +81,7 @@ export function createExecEngine(ports: ExecPorts): ExecEngine {
     return count;
   };
 
-  const hasRoomForInput = (): boolean => {
+  const hasCapacityForInput = (): boolean => {
     let bytes = 0;
     for (const command of commands.values())
       if (command.isRunning) bytes += command.waitingInputBytes;
@@ -117,7 +117,7 @@ export function createExecEngine(ports: ExecPorts): ExecEngine {
       }
       const isFull =
         runningOf(id) >= MAX_RUNNING_PER_INSTANCE || runningOf() >= MAX_RUNNING_PER_HOST;
-      if (isFull || !hasRoomForInput()) return refused('full');
+      if (isFull || !hasCapacityForInput()) return refused('full');
       starting.set(id, (starting.get(id) ?? 0) + 1);
       try {
         const containerId = await containerOf(target);
@@ -172,7 +172,7 @@ export function createExecEngine(ports: ExecPorts): ExecEngine {
     },
 
     write(command, input) {
-      return hasRoomForInput() ? command.write(input) : Promise.resolve(refused('busy'));
+      return hasCapacityForInput() ? command.write(input) : Promise.resolve(refused('busy'));
     },
 
     async kill(command, signal) {
