@@ -8251,6 +8251,13 @@ export interface operations {
              * @description Its deadline, once it is ready. It ends earlier if it is idle or ended on request.
              */
             expiresAt?: string;
+            /**
+             * Format: date-time
+             * @description The latest time to which its deadline may move.
+             */
+            maxExpiresAt?: string;
+            /** @description Whether it is paused at `expiresAt` instead of ended. A paused instance ends at `maxExpiresAt`. */
+            pauses?: boolean;
             /** @description Seconds until `expiresAt`, for clients whose clock may be wrong. */
             secondsLeft?: number;
             /** @description Whether the deadline is closer than `notice` of the template. */
@@ -8402,6 +8409,13 @@ export interface operations {
              * @description Its deadline, once it is ready. It ends earlier if it is idle or ended on request.
              */
             expiresAt?: string;
+            /**
+             * Format: date-time
+             * @description The latest time to which its deadline may move.
+             */
+            maxExpiresAt?: string;
+            /** @description Whether it is paused at `expiresAt` instead of ended. A paused instance ends at `maxExpiresAt`. */
+            pauses?: boolean;
             /** @description Seconds until `expiresAt`, for clients whose clock may be wrong. */
             secondsLeft?: number;
             /** @description Whether the deadline is closer than `notice` of the template. */
@@ -8631,6 +8645,13 @@ export interface operations {
              * @description Its deadline, once it is ready. It ends earlier if it is idle or ended on request.
              */
             expiresAt?: string;
+            /**
+             * Format: date-time
+             * @description The latest time to which its deadline may move.
+             */
+            maxExpiresAt?: string;
+            /** @description Whether it is paused at `expiresAt` instead of ended. A paused instance ends at `maxExpiresAt`. */
+            pauses?: boolean;
             /** @description Seconds until `expiresAt`, for clients whose clock may be wrong. */
             secondsLeft?: number;
             /** @description Whether the deadline is closer than `notice` of the template. */

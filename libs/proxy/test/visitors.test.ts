@@ -2,8 +2,13 @@ import { hash } from 'node:crypto';
 import { request as httpRequest } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { parseTemplates } from '@ephemera/config';
-import type { InstanceDraft } from '@ephemera/domain';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Instance, InstanceDraft } from '@ephemera/domain';
+import { CHROMIUM } from '@ephemera/test-support';
+import { chromium } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { instancePage } from '../src/visitors/instance-page.ts';
+import type { InstanceView } from '../src/visitors/instance-view-schema.ts';
+import { viewInstance } from '../src/visitors/instance-view.ts';
 import { type OpenPorts, openPorts } from './open-ports.ts';
 
 // The gallery and the page of an instance: who sees what, and who may change what.
@@ -22,6 +27,8 @@ templates:
     maxTimeout: 1h
     visitor: { renew: 15m, end: true }
   fixed: { image: a, port: 80, gallery: true }
+  pausing:
+    { image: a, port: 80, timeout: 10m, maxTimeout: 1h, onTimeout: pause, visitor: { renew: 5m } }
   guarded: { image: a, port: 80, access: token, gallery: true, visitor: { renew: 15m, end: true } }
 `;
 const { templates } = parseTemplates(TEMPLATES);
@@ -380,6 +387,86 @@ describe('a change', () => {
     }
     expect(statuses.filter((status) => status === 303)).toHaveLength(10);
     expect(statuses.at(-1)).toBe(429);
+  });
+});
+
+describe('an instance that pauses at its deadline', () => {
+  const running = async () => {
+    const { id, cookie } = await start('notebook');
+    await ready(id);
+    const instance = await ports.instances.get(id);
+    if (!instance) throw new Error('no instance');
+    return { cookie, instance: { ...instance, template: template('pausing') } };
+  };
+  const owner = { role: 'owner', mayChange: true } as const;
+  const seenAt = (instance: Instance, now: number) => viewInstance(instance, undefined, owner, now);
+
+  test('is not ended then, and says when it pauses', async () => {
+    const { instance } = await running();
+    const { expiresAt, maxExpiresAt } = instance;
+    const before = seenAt(instance, expiresAt - 60_000);
+    expect(before).toMatchObject({ state: 'ready', pauses: true, secondsLeft: 60, mayRenew: true });
+    const late = seenAt(instance, expiresAt + 1);
+    expect(late).toMatchObject({ state: 'ready', secondsLeft: 0, mayRenew: false });
+    const paused = seenAt({ ...instance, state: 'paused' }, expiresAt + 1);
+    expect(paused).toMatchObject({
+      state: 'paused',
+      pauses: false,
+      expiresAt: new Date(maxExpiresAt).toISOString(),
+    });
+    expect(seenAt({ ...instance, state: 'paused' }, maxExpiresAt).state).toBe('ended');
+    const last = { ...instance, expiresAt: maxExpiresAt };
+    expect(seenAt(last, maxExpiresAt - 1)).toMatchObject({ state: 'ready', pauses: false });
+    expect(seenAt(last, maxExpiresAt).state).toBe('ended');
+    const kills = { ...instance, template: template('notebook') };
+    expect(seenAt(kills, expiresAt).state).toBe('ended');
+  });
+
+  test('has a page that says so, and when its visitor may extend it', async () => {
+    const { instance } = await running();
+    const { expiresAt, maxExpiresAt } = instance;
+    const links = { open: '/', own: '', gallery: '/', again: '/' };
+    const pageOf = (seen: InstanceView) => instancePage(seen, links, { isUnproven: false }).markup;
+    const early = pageOf(seenAt(instance, expiresAt - 400_000));
+    expect(early).toContain('It pauses in');
+    expect(early).toContain('It can be extended when less than 5 min are left.');
+    const soon = pageOf(seenAt(instance, expiresAt - 60_000));
+    expect(soon).toContain('action="renew"');
+    expect(soon).not.toContain('be extended');
+    const last = pageOf(seenAt({ ...instance, expiresAt: maxExpiresAt }, maxExpiresAt - 60_000));
+    expect(last).toContain('It ends in');
+    expect(last).toContain('It cannot be extended: it already lasts as long as it may.');
+    const starting = pageOf(seenAt({ ...instance, state: 'starting' }, expiresAt - 60_000));
+    expect(starting).not.toContain('be extended');
+  });
+});
+
+describe('the script for applications', () => {
+  test('survives failures, and says that the instance has ended', async () => {
+    const { id, cookie } = await start('notebook');
+    await ready(id);
+    const browser = await chromium.launch(CHROMIUM);
+    onTestFinished(() => browser.close());
+    const page = await browser.newPage({ bypassCSP: true });
+    const own = `${ports.publicUrl}/demo/-/${id}/`;
+    await page.goto(own);
+    await page.addScriptTag({ url: `${own}countdown.js` });
+    const shown = page.locator('[data-ephemera-countdown]');
+    await shown.getByText(/^Ends in/).waitFor();
+    const read = async () => {
+      const answered = page.waitForResponse(own);
+      await page.evaluate(`document.dispatchEvent(new Event('visibilitychange'))`);
+      await (await answered).finished();
+    };
+    await page.route(own, (asked) => asked.fulfill({ status: 403, json: { status: 403 } }));
+    await read();
+    const before = await shown.innerText();
+    await expect.poll(() => shown.innerText(), { timeout: 20_000 }).not.toBe(before);
+    expect(await shown.innerText()).toMatch(/^Ends in/);
+    await page.unroute(own);
+    await ask(`/demo/-/${id}/end`, { ...FORM, cookie }, { method: 'POST' });
+    await read();
+    await shown.getByText(/^Ended$/).waitFor();
   });
 });
 

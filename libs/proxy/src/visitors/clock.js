@@ -1,6 +1,6 @@
 /**
  * Runs in the visitor's browser, in pages of the product. Counts down the time left of each instance,
- * and says once when an instance is about to end. Asks before a form with `data-confirm` is sent.
+ * and says once when an instance is about to end or to pause. Asks before a form with `data-confirm` is sent.
  */
 const opened = performance.now();
 
@@ -15,13 +15,14 @@ function words(seconds) {
 function tick() {
   const passed = (performance.now() - opened) / 1000;
   for (const element of document.querySelectorAll('[data-left]')) {
-    const { left, notice, title } = element.dataset;
+    const { left, notice, title, pauses } = element.dataset;
     const seconds = Math.max(0, Math.ceil(left - passed));
     element.textContent = words(seconds);
     if (seconds > notice) continue;
     element.classList.add('expiring');
     const status = document.getElementById('expiring');
-    const text = seconds > 0 ? `${title} is about to end.` : `${title} has ended.`;
+    const [soon, over] = pauses === 'true' ? ['pause', 'is paused'] : ['end', 'has ended'];
+    const text = seconds > 0 ? `${title} is about to ${soon}.` : `${title} ${over}.`;
     // A second element must not change the text back and forth: the first one wins.
     if (status && (status.dataset.of ?? title) === title && status.textContent !== text) {
       status.dataset.of = title;

@@ -29,6 +29,8 @@
     if (document.hidden) return;
     try {
       const response = await fetch(source, { headers: { accept: 'application/json' } });
+      // A failure says nothing about the instance: what is known continues to count down.
+      if (!response.ok) return;
       view = await response.json();
       readAt = performance.now();
     } catch {
@@ -38,12 +40,17 @@
   }
 
   function show() {
+    if (view?.state === 'ended') {
+      element().textContent = 'Ended';
+      return;
+    }
     if (view?.secondsLeft === undefined) return;
     const left = Math.max(0, Math.ceil(view.secondsLeft - (performance.now() - readAt) / 1000));
     const [h, m, s] = [Math.floor(left / 3600), Math.floor(left / 60) % 60, left % 60];
     const time = `${h ? `${h} h ` : ''}${h || m ? `${m} min ` : ''}${h ? '' : `${s} s`}`.trim();
     const shown = element();
-    shown.textContent = left > 0 ? `Ends in ${time}` : 'Ended';
+    const [ends, ended] = view.pauses ? ['Pauses', 'Paused'] : ['Ends', 'Ended'];
+    shown.textContent = left > 0 ? `${ends} in ${time}` : ended;
     shown.toggleAttribute('data-expiring', left <= view.noticeSeconds);
   }
 

@@ -49,7 +49,7 @@ function ownTile({ view, open, details }: OwnInstance): Html {
   const name = view.title ?? 'Instance';
   return html`<li>
     <h3>${name}</h3>
-    <p>${left ? html`Ends in ${left}.` : view.text}</p>
+    <p>${left ? html`${view.pauses === true ? 'Pauses' : 'Ends'} in ${left}.` : view.text}</p>
     <div class="actions">
       <a class="button" href="${open}" aria-label="Open ${name}">Open</a>
       <a href="${details}" aria-label="Details of ${name}">Details</a>

@@ -2,6 +2,7 @@ import { html } from '@ephemera/http';
 import type { Html } from '@ephemera/http';
 import { detailBelowHeading } from '../page-headings.ts';
 import type { InstanceView } from './instance-view-schema.ts';
+import { MIN_RENEWAL_MS } from './instance-view.ts';
 
 /** Where a page of an instance leads. */
 interface InstanceLinks {
@@ -16,7 +17,12 @@ interface InstanceLinks {
 }
 
 /** The time left of an instance, which the script of the page counts down. */
-export function timeLeft({ title, secondsLeft, noticeSeconds }: InstanceView): Html | undefined {
+export function timeLeft({
+  title,
+  secondsLeft,
+  noticeSeconds,
+  pauses = false,
+}: InstanceView): Html | undefined {
   if (secondsLeft === undefined) return undefined;
   const minutes = Math.floor(secondsLeft / 60);
   const text = minutes > 0 ? `${minutes} min ${secondsLeft % 60} s` : `${secondsLeft} s`;
@@ -25,6 +31,7 @@ export function timeLeft({ title, secondsLeft, noticeSeconds }: InstanceView): H
     data-left="${secondsLeft}"
     data-notice="${noticeSeconds}"
     data-title="${title ?? 'The instance'}"
+    data-pauses="${String(pauses)}"
     >${text}</span
   >`;
 }
@@ -58,7 +65,7 @@ export function instancePage(
   const left = timeLeft(view);
   const quickly = renewSeconds === undefined ? '' : ` to ${durationText(renewSeconds)}`;
   return html`<h1>${name}</h1>
-    <p>${text} ${left && html`It ends in ${left}.`}</p>
+    <p>${text} ${left && html`It ${view.pauses === true ? 'pauses' : 'ends'} in ${left}.`}</p>
     ${EXPIRING_NOTICE}
     <div class="actions">
       <a class="button" href="${links.open}">Open</a>
@@ -75,14 +82,20 @@ export function instancePage(
         </form>`
       }
     </div>
-    ${isUnproven && UNPROVEN_NOTICE}
-    ${
-      renewSeconds !== undefined &&
-      !mayRenew &&
-      !isUnproven &&
-      html`<p class="soft small">It cannot be extended now: it already lasts as long as it may.</p>`
-    }
+    ${isUnproven && UNPROVEN_NOTICE} ${!isUnproven && !mayRenew && whyNotExtended(view)}
     <p class="small"><a href="${links.gallery}">Start page</a></p>`;
+}
+
+/** Why the visitor cannot extend a running instance, and when it can. */
+function whyNotExtended({ renewSeconds, expiresAt, maxExpiresAt }: InstanceView): Html | undefined {
+  if (renewSeconds === undefined || expiresAt === undefined || maxExpiresAt === undefined) {
+    return undefined;
+  }
+  const why =
+    Date.parse(maxExpiresAt) - Date.parse(expiresAt) <= MIN_RENEWAL_MS
+      ? 'It cannot be extended: it already lasts as long as it may.'
+      : `It can be extended when less than ${durationText(renewSeconds)} are left.`;
+  return html`<p class="soft small">${why}</p>`;
 }
 
 /** Starts another instance by a GET, which no page of another origin can send unseen. */

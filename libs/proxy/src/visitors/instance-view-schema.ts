@@ -13,6 +13,16 @@ export const instanceViewSchema = z.object({
     .datetime({ offset: true })
     .optional()
     .describe('Its deadline, once it is ready. It ends earlier if it is idle or ended on request.'),
+  maxExpiresAt: z.iso
+    .datetime({ offset: true })
+    .optional()
+    .describe('The latest time to which its deadline may move.'),
+  pauses: z
+    .boolean()
+    .optional()
+    .describe(
+      'Whether it is paused at `expiresAt` instead of ended. A paused instance ends at `maxExpiresAt`.',
+    ),
   secondsLeft: z
     .int()
     .optional()

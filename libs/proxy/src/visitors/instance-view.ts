@@ -6,7 +6,7 @@ import type { InstanceView } from './instance-view-schema.ts';
 import type { Visitor } from './visitor-access.ts';
 
 /** A renewal that moves the deadline by less is not offered, ms. */
-const MIN_RENEWAL_MS = 1_000;
+export const MIN_RENEWAL_MS = 1_000;
 
 /** @param now epoch ms of the store's clock */
 export function viewInstance(
@@ -18,8 +18,11 @@ export function viewInstance(
   const { id, template, state, url, expiresAt, maxExpiresAt } = instance;
   const { title, visitor } = template;
   const serves = isServing(state);
-  const left = expiresAt - now;
-  const isOver = isDead(state) || state === 'draining' || (serves && left <= 0);
+  const survives = template.onTimeout === 'pause' && expiresAt < maxExpiresAt;
+  const pauses = survives && state !== 'paused';
+  const deadline = survives && !pauses ? maxExpiresAt : expiresAt;
+  const left = deadline - now;
+  const isOver = isDead(state) || state === 'draining' || (serves && left <= 0 && !pauses);
   const leased = serves && !isOver;
   const isOwner = role === 'owner';
   const renewal = isOwner ? visitor?.renew : undefined;
@@ -30,12 +33,14 @@ export function viewInstance(
     state: isOver ? 'ended' : stateOf(state),
     text: textOf(instance, route, isOver),
     ...(leased && {
-      expiresAt: new Date(expiresAt).toISOString(),
+      expiresAt: new Date(deadline).toISOString(),
+      maxExpiresAt: new Date(maxExpiresAt).toISOString(),
+      pauses,
       secondsLeft: seconds(left),
       isExpiring: left <= expiryNoticeMs(instance),
       noticeSeconds: seconds(expiryNoticeMs(instance)),
     }),
-    mayRenew: mayChange && leased && renewed > expiresAt + MIN_RENEWAL_MS,
+    mayRenew: mayChange && leased && left > 0 && renewed > deadline + MIN_RENEWAL_MS,
     renewSeconds: renewal === undefined ? undefined : seconds(renewal),
     mayEnd: mayChange && isOwner && !isOver && visitor?.end === true,
   };
