@@ -294,6 +294,12 @@ describe('a worker refuses', () => {
     });
   });
 
+  test('a target that is no URL', async () => {
+    const worker = await startWorker();
+    expect(await send(worker, undefined, { path: '//' })).toMatchObject({ status: 400 });
+    expect(worker.errors).toEqual([]);
+  });
+
   test('plain HTTP', async () => {
     const worker = await startWorker();
     const plain = fetch(worker.address.url.replace('https', 'http')).then(() => 'answered');
@@ -378,6 +384,18 @@ describe('a proxy', () => {
     registered = [];
     await startWorker();
     expect(await answered()).toBe('x');
+  });
+
+  test('asks no other worker if the one that is meant lives and is not reached', async () => {
+    const [first, second] = [await startWorker(), await startWorker()];
+    await first.close();
+    const proxy = connectProxy();
+    const of = (worker: string) => proxy.request({ ...call, isRepeatable: true, worker });
+    expect(await of(first.address.fingerprint.slice(0, 26))).toMatchObject({ kind: 'unreachable' });
+    expect(second.executed).toEqual([]);
+    // It is no longer registered.
+    registered = registered.filter(({ fingerprint }) => fingerprint !== first.address.fingerprint);
+    expect(await of(first.address.fingerprint.slice(0, 26))).toMatchObject({ kind: 'response' });
   });
 
   test('gives up a server that accepts connections and says nothing', async () => {

@@ -8,6 +8,9 @@ import { type InboundRequest, isSecure } from './data-plane/upstream-request.ts'
 
 const TRACE_FIELDS: ReadonlySet<string> = new Set(['traceparent', 'tracestate']);
 
+/** Longest `tracestate` that is passed on, characters (W3C Trace Context, section 3.3.1.5). */
+const MAX_TRACESTATE = 512;
+
 /** Longest path in a span, characters. */
 const MAX_PATH = 500;
 
@@ -20,7 +23,8 @@ const METHODS: ReadonlySet<string> = new Set(
 function contextOf({ headers }: IncomingMessage): TraceContext | undefined {
   const { traceparent, tracestate } = headers;
   if (typeof traceparent !== 'string') return undefined;
-  return { traceparent, tracestate: typeof tracestate === 'string' ? tracestate : undefined };
+  const isShort = typeof tracestate === 'string' && tracestate.length <= MAX_TRACESTATE;
+  return { traceparent, tracestate: isShort ? tracestate : undefined };
 }
 
 /**
@@ -55,7 +59,9 @@ export function requestTracer(
     const context = contextOf(req);
     const span = tracing.startSpan([method ?? 'HTTP', route].filter(Boolean).join(' '), {
       kind: 'server',
-      ...(request.connection.isTrusted ? { parent: context } : { link: context }),
+      ...(request.connection.isTrusted
+        ? { parent: context }
+        : { link: context && { traceparent: context.traceparent } }),
       attributes: {
         'http.request.method': method ?? '_OTHER',
         'http.route': route,

@@ -126,6 +126,8 @@ export function createHostConnections(options: HostConnectionsOptions): HostConn
       if (attempt.kind !== 'unreachable') return attempt;
       // Another worker of the host may do it, unless this one may have begun.
       if (attempt.isBegun === true && call.isRepeatable !== true) return attempt;
+      // The worker that is meant is registered, so it lives. Others do not know what it runs.
+      if (worker !== undefined && address.fingerprint.startsWith(worker)) return attempt;
       failures.push(`${address.url}: ${attempt.detail}`);
     }
     return { kind: 'unreachable', detail: failures.join('; ') };

@@ -168,7 +168,8 @@ export function createHostInterface(options: HostInterfaceOptions): {
   }
 
   async function admit(req: IncomingMessage, signal: AbortSignal): Promise<HostCall | Failure> {
-    const url = new URL(req.url ?? '/', 'https://worker');
+    const url = URL.parse(req.url ?? '/', 'https://worker');
+    if (!url) return { status: 400, kind: 'refused', reason: 'the request target is no valid URL' };
     const operation = url.pathname.slice(1);
     const expected = { worker: certificate.fingerprint, operation };
     const credentials = /^Ephemera (\S+)$/.exec(req.headers.authorization ?? '')?.[1];
