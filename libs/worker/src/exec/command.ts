@@ -204,13 +204,27 @@ export class Command {
     return (await this.#started.inspect())?.pid;
   }
 
+  /** Whether Docker reports that its first process runs, or is being started. */
+  async isInDocker(): Promise<boolean> {
+    const seen = await this.#started.inspect();
+    return seen !== undefined && this.#isAlive(seen);
+  }
+
+  /**
+   * Before the process exists, Docker reports that it does not run and has no exit code. If its start
+   * fails, Docker closes the stream.
+   */
+  #isAlive(seen: { readonly running: boolean; readonly exitCode: number }): boolean {
+    return seen.running || (seen.exitCode === -1 && !this.#hasClosed);
+  }
+
   async #kill(): Promise<void> {
     const deadline = performance.now() + KILL_TIMEOUT_MS;
     for (let pause = KILL_PAUSE_MS; ; pause *= 2) {
       const leader = await this.leader();
       if (leader === undefined) break;
       await this.#signal('KILL', leader);
-      if ((await this.#started.inspect())?.running !== true) break;
+      if (!(await this.isInDocker())) break;
       if (performance.now() > deadline) throw new Error('the command still runs after SIGKILL');
       await sleep(pause);
     }
@@ -292,7 +306,7 @@ export class Command {
       try {
         const seen = await this.#started.inspect();
         if (!seen) return undefined;
-        if (!seen.running) {
+        if (!this.#isAlive(seen)) {
           await this.#lastOutput();
           const isDone = await this.#tryKill(() => this.#killRest(seen.pid), onError);
           // What could not be killed ends with the instance.

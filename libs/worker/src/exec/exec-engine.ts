@@ -21,6 +21,8 @@ import type { ExecTarget } from './command.ts';
 import {
   END_REASON_MS,
   KEPT_MS,
+  KILL_PAUSE_MS,
+  KILL_TIMEOUT_MS,
   MAX_HOST_INPUT_BYTES,
   MAX_KEPT_BYTES,
   MAX_KEPT_PER_INSTANCE,
@@ -208,14 +210,20 @@ export function createExecEngine(ports: ExecPorts): ExecEngine {
   };
 
   /** Kills those of the commands that run in a container. */
-  async function killTogether(containerId: string, running: readonly Command[]): Promise<void> {
-    const own = running.filter((command) => command.containerId === containerId);
-    const leaders = await Promise.all(own.map((command) => command.leader()));
-    const search = {
-      execIds: own.map(({ execId }) => execId),
-      leaders: leaders.filter((leader): leader is number => (leader ?? 0) !== 0),
-    };
-    await processes.signal(containerId, search, 'KILL');
+  async function killTogether(containerId: string, started: readonly Command[]): Promise<void> {
+    const own = started.filter((command) => command.containerId === containerId);
+    const execIds = own.map(({ execId }) => execId);
+    const deadline = performance.now() + KILL_TIMEOUT_MS;
+    for (;;) {
+      const leaders = await Promise.all(own.map((command) => command.leader()));
+      const known = leaders.filter((leader): leader is number => (leader ?? 0) !== 0);
+      await processes.signal(containerId, { execIds, leaders: known }, 'KILL');
+      // Docker may still be starting the process of a command.
+      const running = await Promise.all(own.map((command) => command.isInDocker()));
+      if (!running.includes(true)) return;
+      if (performance.now() > deadline) throw new Error('commands still run after SIGKILL');
+      await sleep(KILL_PAUSE_MS);
+    }
   }
 
   /** Waits for the end of a command, and kills what it leaves behind. */
