@@ -190,12 +190,11 @@ export class Command {
 
   /**
    * Kills all processes of the command. The first reason is reported.
-   * @param kill how, if not this command alone
    * @throws Error if the kill failed; `waitForExit` repeats it
    */
-  kill(reason: ExecKillReason, kill = () => this.#kill()): Promise<void> {
+  kill(reason: ExecKillReason): Promise<void> {
     this.#killedBecause ??= reason;
-    this.#killing ??= kill().finally(() => (this.#killing = undefined));
+    this.#killing ??= this.#kill().finally(() => (this.#killing = undefined));
     return this.#killing;
   }
 

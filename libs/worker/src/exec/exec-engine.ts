@@ -21,8 +21,6 @@ import type { ExecTarget } from './command.ts';
 import {
   END_REASON_MS,
   KEPT_MS,
-  KILL_PAUSE_MS,
-  KILL_TIMEOUT_MS,
   MAX_HOST_INPUT_BYTES,
   MAX_KEPT_BYTES,
   MAX_KEPT_PER_INSTANCE,
@@ -188,18 +186,7 @@ export function createExecEngine(ports: ExecPorts): ExecEngine {
 
     async stop() {
       const running = [...commands.values()].filter(({ isRunning }) => isRunning);
-      // One search per container, not per command: the time to stop is limited.
-      const inContainer = new Map<string, Promise<void>>();
-      const killInContainer =
-        ({ containerId }: Command) =>
-        () => {
-          const killing = inContainer.get(containerId) ?? killTogether(containerId, running);
-          inContainer.set(containerId, killing);
-          return killing;
-        };
-      const kills = running.map((command) =>
-        command.kill('worker_stopped', killInContainer(command)),
-      );
+      const kills = running.map((command) => command.kill('worker_stopped'));
       for (const kill of await Promise.allSettled(kills)) {
         if (kill.status === 'rejected') {
           logger.warn({ err: kill.reason as Error }, 'processes of a command not killed');
@@ -208,23 +195,6 @@ export function createExecEngine(ports: ExecPorts): ExecEngine {
       for (const command of running) command.close();
     },
   };
-
-  /** Kills those of the commands that run in a container. */
-  async function killTogether(containerId: string, started: readonly Command[]): Promise<void> {
-    const own = started.filter((command) => command.containerId === containerId);
-    const execIds = own.map(({ execId }) => execId);
-    const deadline = performance.now() + KILL_TIMEOUT_MS;
-    for (;;) {
-      const leaders = await Promise.all(own.map((command) => command.leader()));
-      const known = leaders.filter((leader): leader is number => (leader ?? 0) !== 0);
-      await processes.signal(containerId, { execIds, leaders: known }, 'KILL');
-      // Docker may still be starting the process of a command.
-      const running = await Promise.all(own.map((command) => command.isInDocker()));
-      if (!running.includes(true)) return;
-      if (performance.now() > deadline) throw new Error('commands still run after SIGKILL');
-      await sleep(KILL_PAUSE_MS);
-    }
-  }
 
   /** Waits for the end of a command, and kills what it leaves behind. */
   function watch(command: Command): void {
