@@ -137,7 +137,9 @@ async function listProcesses(
 }
 
 /** Rounds of SIGKILL: a process may fork between the search and the signal. */
-const MAX_ROUNDS = 20;
+const MAX_ROUNDS = 40;
+/** Rounds without a pause. A killed process is found until it has been scheduled once more. */
+const QUICK_ROUNDS = 5;
 
 /**
  * A shell script that signals the first process of the command, the processes with a mark, the
@@ -191,6 +193,7 @@ while [ $round -lt ${signal === 'KILL' ? MAX_ROUNDS : 1} ]; do
   [ -n "$found" ] || break
   kill -s ${signal} $found 2>/dev/null
   round=$((round + 1))
+  [ $round -lt ${QUICK_ROUNDS} ] || sleep 0.1
 done
 ${signal === 'KILL' ? `[ -z "$(find_processes)" ] || { echo 'processes are left' >&2; exit 1; }` : ''}
 echo $first
