@@ -11,8 +11,11 @@ import type {
   CreateOptions,
   CreateRequest,
   EventFilter,
+  Instance,
   LinkRequest,
   LogOptions,
+  NameMatch,
+  PutNameRequest,
   RunningCommand,
   SpawnOptions,
 } from '@ephemera/client';
@@ -22,6 +25,7 @@ import type {
   InstanceDetail,
   InstanceResource,
   LinkResource,
+  NameResource,
   RenewedResource,
   StatsResource,
   TemplateResource,
@@ -53,6 +57,9 @@ export type OnProgress = NonNullable<CreateOptions['onProgress']>;
 /** A new instance. `link` is its URL with the access token, if it is guarded. */
 export type Created = InstanceResource & { readonly link?: string | undefined };
 
+/** A new instance of a name. `generation` is what its creation gave to the name. */
+export type CreatedForName = Created & { readonly name: string; readonly generation: number };
+
 /**
  * The calls of the control API that the command line uses. Every failure is a one-line `BootError`.
  */
@@ -63,6 +70,22 @@ export interface AdminApi {
    * @throws StartUnfinishedError if the instance is not ready in time or cannot be read
    */
   create(request: CreateRequest, waitSeconds: number, onProgress?: OnProgress): Promise<Created>;
+  /**
+   * Starts an instance for a stable name. Waits, reports and fails as `create`.
+   * @param ifMatch the generation that the name must have; undefined: any, or none
+   */
+  putName(
+    name: string,
+    request: PutNameRequest,
+    ifMatch: NameMatch | undefined,
+    waitSeconds: number,
+    onProgress?: OnProgress,
+  ): Promise<CreatedForName>;
+  getName(name: string): Promise<NameResource>;
+  /** Every stable name, from all pages. */
+  listNames(): Promise<NameResource[]>;
+  /** Forgets a stable name, and starts to end its instances. */
+  removeName(name: string, ifMatch: NameMatch | undefined): Promise<void>;
   /** Every instance, from all pages. */
   list(): Promise<InstanceResource[]>;
   get(id: string): Promise<InstanceDetail>;
@@ -115,18 +138,22 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
     create: (body, waitSeconds, onProgress) =>
       explained(async () => {
         const instance = await client.create(body, { waitMs: 0, keep: true });
-        const { token: secret, accessToken, link } = instance;
-        const created = () => ({ ...instance.data, token: secret, accessToken, link });
-        if (waitSeconds === 0) return created();
-        const options = { waitMs: waitSeconds * 1000, ...(onProgress && { onProgress }) };
-        try {
-          await instance.waitUntilReady(options);
-        } catch (error) {
-          if (!(error instanceof EphemeraError) || hasEnded(instance.data)) throw error;
-          throw new StartUnfinishedError(explain(error), created(), { cause: error });
-        }
-        return created();
+        return whenReady(instance, {}, waitSeconds, onProgress);
       }),
+    putName: (name, body, ifMatch, waitSeconds, onProgress) =>
+      explained(async () => {
+        const instance = await client.names.put(name, body, { waitMs: 0, ifMatch });
+        const { generation } = instance;
+        return whenReady(instance, { name, generation }, waitSeconds, onProgress);
+      }),
+    getName: (name) => explained(() => client.names.get(name)),
+    listNames: () =>
+      explained(async () => {
+        const items: NameResource[] = [];
+        for await (const name of client.names.list()) items.push(name);
+        return items;
+      }),
+    removeName: (name, ifMatch) => explained(() => client.names.delete(name, { ifMatch })),
     list: () =>
       explained(async () => {
         const items: InstanceResource[] = [];
@@ -176,6 +203,31 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
     drainHost: (name, timeout) => explained(() => client.drain(name, timeout)),
     killAll: () => explained(() => client.killAll()),
   };
+}
+
+/**
+ * Waits until a new instance is ready. Returns it with what only the response to its creation contains.
+ * @param more what the result has in addition
+ * @param waitSeconds 0: not at all
+ * @throws StartUnfinishedError if it is not ready in time or cannot be read
+ */
+async function whenReady<T>(
+  instance: Instance,
+  more: T,
+  waitSeconds: number,
+  onProgress: OnProgress | undefined,
+): Promise<Created & T> {
+  const { token: secret, accessToken, link } = instance;
+  const created = () => ({ ...instance.data, ...more, token: secret, accessToken, link });
+  if (waitSeconds === 0) return created();
+  const options = { waitMs: waitSeconds * 1000, ...(onProgress && { onProgress }) };
+  try {
+    await instance.waitUntilReady(options);
+  } catch (error) {
+    if (!(error instanceof EphemeraError) || hasEnded(instance.data)) throw error;
+    throw new StartUnfinishedError(explain(error), created(), { cause: error });
+  }
+  return created();
 }
 
 function hasEnded({ status: { state } }: InstanceDetail): boolean {

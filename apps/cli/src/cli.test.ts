@@ -12,6 +12,7 @@ import type {
   EventResource,
   HostResource,
   InstanceResource,
+  NameResource,
   UsageResource,
 } from '@ephemera/contract';
 import { BootError } from '@ephemera/domain';
@@ -38,6 +39,15 @@ const instance: InstanceResource = {
   expiresAt: '2026-01-01T00:01:31.000Z',
   maxExpiresAt: '2026-01-01T00:01:31.000Z',
   metadata: {},
+};
+
+const stable: NameResource = {
+  name: 'pr-42',
+  generation: 8,
+  instance: { ...instance, url: 'http://localhost:8080/demo/@pr-42/' },
+  createdAt: '2026-01-01T00:00:00.000Z',
+  updatedAt: '2026-01-01T00:00:00.000Z',
+  expiresAt: '2026-01-31T00:00:00.000Z',
 };
 
 const link: Awaited<ReturnType<AdminApi['link']>> = {
@@ -112,6 +122,25 @@ function recordingApi(calls: unknown[][]): AdminApi {
   } as Awaited<ReturnType<AdminApi['templates']>>[number];
   return {
     create: (request, wait) => record(instance, 'create', request, wait),
+    putName: (name, request, ifMatch, wait) =>
+      record(
+        { ...instance, url: 'http://localhost:8080/demo/@pr-42/', name, generation: 8 },
+        ...['putName', name, request, ifMatch, wait],
+      ),
+    getName: (name) => record({ ...stable, name }, 'getName', name),
+    listNames: () => {
+      const next: InstanceResource = {
+        ...instance,
+        id: 'def',
+        status: { ...instance.status, state: 'starting', message: 'pulling the image' },
+      };
+      const { instance: _instance, ...gone } = stable;
+      return record(
+        [stable, { ...stable, name: 'pr-43', next }, { ...gone, name: 'main' }],
+        'listNames',
+      );
+    },
+    removeName: (name, ifMatch) => record(undefined, 'removeName', name, ifMatch),
     list: () => record([instance, { ...instance, id: 'def' }], 'list'),
     get: (id) =>
       id === BROKEN ? Promise.reject(new BootError('Not found.')) : record(instance, 'get', id),
@@ -190,6 +219,7 @@ const COMMANDS = [
   'link',
   'templates',
   'events',
+  'name',
   'host',
   'token',
   'check',
@@ -250,6 +280,15 @@ test.each([
   [['logs', 'abc', '--tail', '-1'], '--tail'],
   [['link', '--uses', '0'], '--uses is "0"'],
   [['link', '--valid', '5'], '--valid is "5"'],
+  [['name', 'put'], 'The argument <name> is missing.'],
+  [['name', 'put', 'PR_42'], 'The name "PR_42" is invalid'],
+  [['name', 'rm', '..'], 'The name ".." is invalid'],
+  [['name', 'put', 'pr-42', 'demo', 'more'], 'The argument "more" is one too many.'],
+  [['name', 'put', 'pr-42', '--drain', '5'], '--drain is "5"; it must be a duration'],
+  [['name', 'put', 'pr-42', '--ttl', '0s'], '--ttl is "0s"; it must be a duration'],
+  [['name', 'rm', 'pr-42', '--if-match', '"8"'], '--if-match is ""8""; it must be a generation'],
+  [['name', 'put', 'pr-42', '--env', 'A=1', '--env', 'A=2'], '--env sets A twice.'],
+  [['name', 'ls', '--json', '--quiet'], 'Use either --json or --quiet.'],
   [['token'], 'missing'],
   [['token', 'CI', '--scope', 'read'], 'The name "CI" is invalid.'],
   [['token', 'admin', '--scope', 'read'], 'reserved'],
@@ -295,6 +334,37 @@ test.each([
     ['link', 'demo', '--uses', '3', '--valid', '1h'],
     ['link', { template: 'demo', uses: 3, validFor: 3600 }],
   ],
+  [
+    ['name', 'put', 'pr-42'],
+    ['putName', 'pr-42', {}, undefined, 0],
+  ],
+  [
+    [
+      ...['name', 'put', 'pr-42', 'demo', '--timeout', '1d', '--drain', '0s', '--ttl', '7d'],
+      ...['--env', 'A=1', '--metadata', 'who=me', '--path', '/lab', '--if-match', '8'],
+    ],
+    [
+      ...['putName', 'pr-42'],
+      {
+        ...{ template: 'demo', timeout: 86_400, drain: 0, ttl: 604_800 },
+        ...{ env: { A: '1' }, metadata: { who: 'me' }, path: '/lab' },
+      },
+      ...[8, 0],
+    ],
+  ],
+  [
+    ['name', 'get', 'pr-42'],
+    ['getName', 'pr-42'],
+  ],
+  [['name', 'ls'], ['listNames']],
+  [
+    ['name', 'rm', 'pr-42'],
+    ['removeName', 'pr-42', undefined],
+  ],
+  [
+    ['name', 'rm', 'pr-42', '--if-match', '*'],
+    ['removeName', 'pr-42', '*'],
+  ],
 ])('%j makes one call', async (inputs, call) => {
   const { code, err, calls } = await ephemera(...inputs);
   expect({ code, err, calls }).toEqual({ code: 0, err: '', calls: [call] });
@@ -309,6 +379,71 @@ test('results are text, JSON, or ids alone', async () => {
   expect((await ephemera('kill', 'abc', 'def')).out).toBe('abc is ending\ndef is ending\n');
   expect((await ephemera('kill', 'abc', '--quiet')).out).toBe('');
   expect((await ephemera('logs', 'abc')).out).toBe('a line\n');
+});
+
+describe('name', () => {
+  const url = 'http://localhost:8080/demo/@pr-42/';
+
+  test('put prints every address of the name, the guarded one with its token', async () => {
+    expect((await ephemera('name', 'put', 'pr-42')).out).toBe(`pr-42  abc  ${url}\n`);
+    expect((await ephemera('name', 'put', 'pr-42', '-q')).out).toBe(`${url}\n`);
+    const ports = { web: { port: 80, url }, api: { port: 81, url: `${url.slice(0, -1)}:api/` } };
+    const putName: AdminApi['putName'] = (name) =>
+      Promise.resolve({ ...instance, url, ports, name, generation: 8, link: `${url}?t=1` });
+    const { out } = await ephemeraWith({ putName }, 'name', 'put', 'pr-42');
+    expect(out).toBe(
+      `pr-42  abc  ${url}?t=1\nport:     web ${url}\nport:     api ${ports.api.url}\n`,
+    );
+    const json = await ephemeraWith({ putName }, 'name', 'put', 'pr-42', '--json');
+    expect(JSON.parse(json.out)).toMatchObject({ name: 'pr-42', generation: 8, id: 'abc' });
+  });
+
+  test('put --wait fails for an instance that ends at once', async () => {
+    const status = { ...instance.status, state: 'gone', reason: 'exited' } as const;
+    const get: AdminApi['get'] = () => Promise.resolve({ ...instance, status });
+    const ended = await ephemeraWith({ get }, 'name', 'put', 'pr-42', '--wait');
+    expect(ended.calls).toEqual([['putName', 'pr-42', {}, undefined, 60]]);
+    expect([ended.code, ended.out]).toEqual([1, '']);
+    expect(ended.err).toContain('abc ended right after it became ready (exited)');
+  });
+
+  test('get shows what --if-match takes, and the replacement that starts', async () => {
+    const { out } = await ephemera('name', 'get', 'pr-42');
+    expect(out).toMatch(
+      /^name: +pr-42\ngeneration: +8\nremembered: +until 2026-01-31T.*\n\nid: +abc\n/,
+    );
+    expect(out).toMatch(new RegExp(`^url: +${url}$`, 'm'));
+    expect((await ephemera('name', 'get', 'pr-42', '-q')).out).toBe(`${url}\n`);
+    const status = { ...instance.status, state: 'starting', message: 'pulling the image' };
+    const { instance: _instance, ...gone } = stable;
+    const getName: AdminApi['getName'] = () =>
+      Promise.resolve({ ...gone, next: { ...instance, id: 'def', status } });
+    const replaced = await ephemeraWith({ getName }, 'name', 'get', 'pr-42');
+    expect(replaced.out).toMatch(/^next: +def starting: pulling the image$/m);
+    expect(replaced.out).toContain('The record of its instance has expired.\n');
+  });
+
+  test('ls shows both instances of a name', async () => {
+    expect((await ephemera('name', 'ls')).out).toBe(
+      [
+        'NAME   TEMPLATE  STATE  LEFT  ID   NEXT  URL',
+        `pr-42  demo      ready  1m1s  abc  -     ${url}`,
+        `pr-43  demo      ready  1m1s  abc  def   ${url}`,
+        'main   -         -      -     -    -     -\n',
+      ].join('\n'),
+    );
+    expect((await ephemera('name', 'ls', '--quiet')).out).toBe('pr-42\npr-43\nmain\n');
+    expect(JSON.parse((await ephemera('name', 'ls', '--json')).out)).toHaveLength(3);
+  });
+
+  test('rm says what it did', async () => {
+    const { out } = await ephemera('name', 'rm', 'pr-42');
+    expect(out).toBe('pr-42 is forgotten; its instances are ending\n');
+    expect((await ephemera('name', 'rm', 'pr-42', '-q')).out).toBe('');
+    const removeName = () => Promise.reject(new BootError('The name has generation 9.'));
+    const refused = await ephemeraWith({ removeName }, 'name', 'rm', 'pr-42', '--if-match', '8');
+    expect([refused.code, refused.err]).toEqual([1, 'The name has generation 9.\n']);
+  });
 });
 
 test('exec passes on options and output, and ends with the code of the command', async () => {
@@ -454,6 +589,9 @@ describe('completion', () => {
   test('proposes commands, options, values, ids and templates', async () => {
     expect(await propose('')).toEqual(COMMANDS);
     expect(await propose('l')).toEqual(['ls', 'logs', 'link']);
+    expect(await propose('name', '')).toEqual(['put', 'get', 'ls', 'rm']);
+    expect(await propose('name', 'rm', 'pr-4')).toEqual(['pr-42', 'pr-43']);
+    expect(await propose('name', 'put', 'new', '')).toEqual(['demo']);
     expect(await propose('kill', '--')).toEqual(['--all', '--json', '--quiet', '--raw']);
     expect(await propose('token', 'a', '--scope', '')).toEqual(['read', 'create', 'exec', 'admin']);
     expect(await propose('token', 'a', '--scope=r')).toEqual(['--scope=read']);

@@ -24,6 +24,7 @@ import { get, kill, ls, pause, renew, resume } from './commands/show.ts';
 import { host } from './commands/host.ts';
 import { link } from './commands/link.ts';
 import { logs } from './commands/logs.ts';
+import { name } from './commands/name.ts';
 import { open } from './commands/open.ts';
 import { run } from './commands/run.ts';
 import { token } from './commands/token.ts';
@@ -45,7 +46,7 @@ const FORMATTING = {
 const root: RouteMap<CliContext> = buildRouteMap({
   routes: {
     ...{ up, run, ls, get, open, renew, pause, resume, logs, exec, stats, kill, link },
-    ...{ templates, events, host, token, check, try: tryCommand, clean },
+    ...{ templates, events, name, host, token, check, try: tryCommand, clean },
     completion,
   },
   docs: {

@@ -17,6 +17,8 @@ import type {
   Renewed,
   Usage,
 } from './instance.ts';
+import { createNames } from './names.ts';
+import type { Names } from './names.ts';
 import { textOf } from './stream.ts';
 import type { InstanceEvent } from './webhook.ts';
 
@@ -95,6 +97,8 @@ export interface Client {
   drain(name: string, timeout?: number): Promise<Host>;
   /** Creates a signed link by which visitors start instances. Not repeated by itself. */
   createLink(request?: LinkRequest): Promise<Link>;
+  /** Stable names, which lead to one instance after another. */
+  readonly names: Names;
   /** All operations of the OpenAPI document, without retries and typed errors. */
   readonly operations: Operations;
 }
@@ -114,6 +118,7 @@ export function createClient(options: ConnectionOptions): Client {
     );
   const client: Client = {
     operations,
+    names: createNames(call, () => calls),
     create: (body = {}, createOptions = {}) =>
       createAndWait(async (idempotencyKey) => {
         let isReplayed = false;

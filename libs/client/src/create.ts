@@ -61,7 +61,7 @@ async function killWithin(timeoutMs: number, instance: Instance): Promise<void> 
 }
 
 /** `crypto.randomUUID` exists only in secure contexts of a browser. */
-function randomKey(): string {
+export function randomKey(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -39,6 +39,15 @@ export type {
   Renewed,
   Usage,
 } from './instance.ts';
+export { NamedInstance } from './names.ts';
+export type {
+  DeleteNameOptions,
+  NameData,
+  NameMatch,
+  Names,
+  PutNameOptions,
+  PutNameRequest,
+} from './names.ts';
 export { StartFailedError } from './wait.ts';
 export type { StartProgress, WaitOptions } from './wait.ts';
 export { WebhookError, verifyWebhook } from './webhook.ts';

@@ -1,8 +1,12 @@
+import { execFile } from 'node:child_process';
 import { Agent, request } from 'node:http';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { promisify } from 'node:util';
+import { StartFailedError, createClient } from '@ephemera/client';
 import { demoTemplate, waitFor } from '@ephemera/test-support';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Deployment, deploy } from './deployment.ts';
+import { type Deployment, TOKEN, deploy } from './deployment.ts';
 
 // Stable names. Two replicas serve them by path, a third one by host.
 
@@ -187,4 +191,62 @@ test('the name of an ended instance says so', async () => {
   const { body } = await put('ended');
   await site.api('DELETE', `/v1/instances/${body.id}`);
   await waitFor('410', async () => (await ask('ended'))[0] === 410);
+});
+
+test('the client starts, replaces, reads and removes a name', async () => {
+  const { names, get } = createClient({ url: site.adminUrls[0] ?? '', token: TOKEN });
+  const states: string[] = [];
+  const first = await names.put(
+    'client',
+    { template: 'page', drain: 0 },
+    { ifNoneMatch: '*', onProgress: ({ state }) => states.push(state) },
+  );
+  expect(states.at(-1)).toBe('ready');
+  expect(await (await fetch(new URL('id', first.url))).text()).toBe(first.id);
+  await expect(names.put('client', {}, { ifNoneMatch: '*' })).rejects.toMatchObject({
+    kind: 'precondition_failed',
+  });
+  const failed = await names.put('client', { template: 'broken' }).catch((error: unknown) => error);
+  expect(failed).toBeInstanceOf(StartFailedError);
+  expect(await ask('client')).toEqual([200, first.id]);
+
+  const { generation, instance } = await names.get('client');
+  expect(instance?.id).toBe(first.id);
+  const second = await names.put('client', { drain: 0 }, { ifMatch: generation });
+  expect(await ask('client')).toEqual([200, second.id]);
+  await expect(names.delete('client', { ifMatch: generation })).rejects.toMatchObject({
+    kind: 'precondition_failed',
+  });
+  const listed: string[] = [];
+  for await (const { name } of names.list()) listed.push(name);
+  expect(listed).toContain('client');
+
+  await names.delete('client', { ifMatch: second.generation });
+  await expect(names.get('client')).rejects.toMatchObject({ kind: 'not_found' });
+  await waitFor('the end of both', async () => {
+    const all = await Promise.all([first, second].map(({ id }) => get(id)));
+    return all.every(({ state }) => state === 'gone');
+  });
+});
+
+test('the command line starts, shows and removes a name', async () => {
+  const main = join(import.meta.dirname, '../../../apps/cli/src/main.ts');
+  const ephemera = async (...words: string[]): Promise<string> => {
+    const env = {
+      PATH: process.env['PATH'],
+      EPHEMERA_ADMIN_URL: site.adminUrls[0],
+      EPHEMERA_ADMIN_TOKEN: TOKEN,
+    };
+    return (await promisify(execFile)(process.execPath, [main, 'name', ...words], { env })).stdout;
+  };
+  const url = (await ephemera('put', 'line', 'page', '--wait', '--quiet')).trim();
+  expect(new URL(url).pathname).toBe('/demo/@line/');
+  const [status, id] = await ask('line');
+  expect(status).toBe(200);
+  expect(await ephemera('get', 'line')).toContain(id);
+  expect(await ephemera('ls')).toMatch(new RegExp(`^line +page +ready .*${id}.* ${url}$`, 'm'));
+
+  await expect(ephemera('rm', 'line', '--if-match', '1')).rejects.toMatchObject({ code: 1 });
+  await ephemera('rm', 'line');
+  await waitFor('the end of the name', async () => (await ask('line'))[0] === 404);
 });

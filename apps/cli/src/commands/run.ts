@@ -9,6 +9,7 @@ import { pairFlag, pathFlag, recordOf, templateParameter, timeoutFlag } from '..
 import type { Pair } from '../parameters.ts';
 import { isTerminal, visible } from '../terminal/visible.ts';
 
+/** How long `--wait` waits until an instance is ready. */
 const WAIT_SECONDS = 60;
 const POLL_INTERVAL_MS = 500;
 
@@ -65,39 +66,65 @@ function showProgress({ process: { stderr } }: CliContext): OnProgress | undefin
     stderr.write(`${visible(`${id} is ${[state, message].filter(Boolean).join(': ')}`)}\n`);
 }
 
+/**
+ * Starts an instance and prints it. With `--wait`, it is printed once it is ready and stays up, or
+ * when the time is over.
+ * @param create starts it, and waits for it; 0 seconds: not at all
+ * @throws BootError if it fails, or is not known to be ready in time
+ */
+export async function startAndPrint<T extends Created>(
+  context: CliContext,
+  flags: OutputFlags & { readonly wait: boolean },
+  create: (waitSeconds: number, onProgress?: OnProgress) => Promise<T>,
+  printInstance: (instance: Created | T) => void,
+): Promise<void> {
+  const instance = await create(
+    flags.wait ? WAIT_SECONDS : 0,
+    flags.wait && !flags.json && !flags.quiet ? showProgress(context) : undefined,
+  ).catch((error: unknown) => {
+    if (!(error instanceof StartUnfinishedError)) throw error;
+    // The instance exists, and only the response to its creation contains the link.
+    printInstance(error.instance);
+    const watch = `Watch it with: ephemera get ${error.instance.id}`;
+    throw new BootError(`${error.message}\n${watch}`, { cause: error });
+  });
+  const { id } = instance;
+  const problem = flags.wait ? await staysUp(context, instance) : undefined;
+  printInstance(instance);
+  if (problem !== undefined) {
+    context.process.stderr.write(
+      `${id} became ready. Whether it stayed up is unknown, because its state could not be read: ${visible(problem)}\nCheck it with: ephemera get ${id}\n`,
+    );
+  }
+}
+
+/** `--wait` of a command that starts an instance. */
+export const waitFlag = {
+  kind: 'boolean',
+  brief: `Wait up to ${WAIT_SECONDS} s until the instance is ready, and ${EARLY_EXIT_MS / 1000} s more to see that it stays up`,
+  default: false,
+  withNegated: false,
+} as const;
+
 export const run = buildCommand({
   async func(this: CliContext, flags: RunFlags, template?: string) {
     const print = createPrinter(this, flags);
-    const printInstance = (instance: Created) => {
-      const { id, url, link = url } = instance;
-      print({ text: `${id}  ${link}`, json: instance, quiet: id });
+    const request = {
+      ...(template !== undefined && { template }),
+      ...(flags.timeout !== undefined && { timeout: flags.timeout }),
+      ...(flags.path !== undefined && { path: flags.path }),
+      ...(flags.env && { env: recordOf('--env', flags.env) }),
+      ...(flags.metadata && { metadata: recordOf('--metadata', flags.metadata) }),
     };
-    const creation = this.api().create(
-      {
-        ...(template !== undefined && { template }),
-        ...(flags.timeout !== undefined && { timeout: flags.timeout }),
-        ...(flags.path !== undefined && { path: flags.path }),
-        ...(flags.env && { env: recordOf('--env', flags.env) }),
-        ...(flags.metadata && { metadata: recordOf('--metadata', flags.metadata) }),
+    await startAndPrint(
+      this,
+      flags,
+      (...wait) => this.api().create(request, ...wait),
+      (instance) => {
+        const { id, url, link = url } = instance;
+        print({ text: `${id}  ${link}`, json: instance, quiet: id });
       },
-      flags.wait ? WAIT_SECONDS : 0,
-      flags.wait && !flags.json && !flags.quiet ? showProgress(this) : undefined,
     );
-    const instance = await creation.catch((error: unknown) => {
-      if (!(error instanceof StartUnfinishedError)) throw error;
-      // The instance exists, and only the response to its creation contains the link.
-      printInstance(error.instance);
-      const watch = `Watch it with: ephemera get ${error.instance.id}`;
-      throw new BootError(`${error.message}\n${watch}`, { cause: error });
-    });
-    const { id } = instance;
-    const problem = flags.wait ? await staysUp(this, instance) : undefined;
-    printInstance(instance);
-    if (problem !== undefined) {
-      this.process.stderr.write(
-        `${id} became ready. Whether it stayed up is unknown, because its state could not be read: ${visible(problem)}\nCheck it with: ephemera get ${id}\n`,
-      );
-    }
   },
   parameters: {
     flags: {
@@ -105,12 +132,7 @@ export const run = buildCommand({
       path: pathFlag,
       env: pairFlag('--env', 'Environment variable that the template allows; may be repeated'),
       metadata: pairFlag('--metadata', 'Text that the API and events return; may be repeated'),
-      wait: {
-        kind: 'boolean',
-        brief: `Wait up to ${WAIT_SECONDS} s until the instance is ready, and ${EARLY_EXIT_MS / 1000} s more to see that it stays up`,
-        default: false,
-        withNegated: false,
-      },
+      wait: waitFlag,
       ...outputFlags,
     },
     aliases: outputAliases,

@@ -37,20 +37,28 @@ export function showOne(instance: InstanceDetail, now: number): string {
   const warnings = (instance.warnings ?? []).map(
     ({ kind, detail, at }) => ['warning', `${kind} at ${at}: ${detail}`] as const,
   );
-  const ports = Object.entries(instance.ports);
-  const addresses =
-    ports.length > 1 ? ports.map(([name, { url }]) => ['port', `${name} ${url}`] as const) : [];
   const { hint } = instance.status;
   return [
-    ...[...Object.entries(lines), ...addresses, ...warnings].map(
-      ([name, value]) => `${`${name}:`.padEnd(10)}${value}`,
-    ),
+    ...Object.entries(lines).map(lineOf),
+    ...portLines(instance),
+    ...warnings.map(lineOf),
     ...(hint ? [hintText(hint)] : []),
   ].join('\n');
 }
 
+/** The address of each port, if the instance has several. */
+export function portLines({ ports }: InstanceResource): string[] {
+  const entries = Object.entries(ports);
+  if (entries.length < 2) return [];
+  return entries.map(([name, { url }]) => lineOf(['port', `${name} ${url}`]));
+}
+
+function lineOf([name, value]: readonly [string, string | undefined]): string {
+  return `${`${name}:`.padEnd(10)}${value}`;
+}
+
 /** Formats the remaining time; `-` unless the instance is ready. */
-function left({ status, expiresAt }: InstanceResource, now: number): string {
+export function left({ status, expiresAt }: InstanceResource, now: number): string {
   if (status.state !== 'ready') return '-';
   return formatDuration(Math.max(0, Date.parse(expiresAt) - now));
 }
