@@ -94,6 +94,17 @@ test('an instance that is late is not ended: the name may have moved to it', asy
   expect(received.map(({ request }) => request)).not.toContain('DELETE /v1/instances/a1');
 });
 
+test('the time of the creation is part of the wait', async () => {
+  const { url, received } = await serve((request, response) => {
+    if (request.startsWith('PUT')) setTimeout(() => answer(response, created), 1_100);
+    else answer(response, instance('starting'));
+  });
+  const late = createClient({ url }).names.put('pr-1', {}, { waitMs: 1_000 });
+  await expect(late).rejects.toThrow(StartFailedError);
+  // Nothing is left of it but the last reads. A whole second has five.
+  expect(received.length).toBeLessThanOrEqual(3);
+});
+
 test('put with waitMs: 0 returns at once', async () => {
   const { url, received } = await serve((_, response) => answer(response, created));
   const named = await createClient({ url }).names.put('pr-1', {}, { waitMs: 0 });
