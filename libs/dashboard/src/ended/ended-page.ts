@@ -9,6 +9,7 @@ import type { Store } from '@ephemera/store';
 import { hintText } from '../instances/instances-table.ts';
 import { configBanner } from '../pages/config-banner.ts';
 import { layout } from '../pages/layout.ts';
+import { queryString } from '../pages/query-string.ts';
 import { ago, moment } from '../pages/times.ts';
 
 /** How many ended instances one page lists, and how many last lines it shows of each. */
@@ -46,10 +47,7 @@ export function endedPage(
   query: EndedQuery,
   issues: readonly ConfigIssue[],
 ): string {
-  const next = new URLSearchParams();
-  for (const [name, value] of Object.entries({ ...query, before: nextBefore })) {
-    if (value !== undefined) next.set(name, value);
-  }
+  const next = queryString({ ...query, before: nextBefore });
   return layout({
     title: 'Ended instances',
     here: 'ended',
@@ -68,7 +66,7 @@ export function endedPage(
         ${query.before !== undefined && html`<a href="/dashboard/ended">Latest</a>`}
         ${
           nextBefore !== undefined &&
-          html`<a href="/dashboard/ended?${next.toString()}" rel="next">Earlier</a>`
+          html`<a href="/dashboard/ended?${next}" rel="next">Earlier</a>`
         }
       </nav>`,
   });

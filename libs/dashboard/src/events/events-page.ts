@@ -6,6 +6,7 @@ import type { Html } from '@ephemera/http';
 import type { LatestPage } from '@ephemera/store';
 import { configBanner } from '../pages/config-banner.ts';
 import { layout } from '../pages/layout.ts';
+import { queryString } from '../pages/query-string.ts';
 import { ago, moment } from '../pages/times.ts';
 
 export interface EventsQuery {
@@ -24,10 +25,7 @@ export function eventsPage(
   query: EventsQuery,
   issues: readonly ConfigIssue[],
 ): string {
-  const earlier = new URLSearchParams();
-  for (const [name, value] of Object.entries({ ...query, before: nextBefore })) {
-    if (value !== undefined) earlier.set(name, value);
-  }
+  const earlier = queryString({ ...query, before: nextBefore });
   return layout({
     title: 'Events',
     here: 'events',
@@ -51,7 +49,7 @@ export function eventsPage(
           ${query.before !== undefined && html`<a href="/dashboard/events">Latest</a>`}
           ${
             nextBefore !== undefined &&
-            html`<a href="/dashboard/events?${earlier.toString()}" rel="next">Earlier</a>`
+            html`<a href="/dashboard/events?${earlier}" rel="next">Earlier</a>`
           }
         </nav>
       </div>`,

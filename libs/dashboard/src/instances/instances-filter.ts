@@ -4,6 +4,7 @@ import { html } from '@ephemera/http';
 import type { Html } from '@ephemera/http';
 import type { InstanceStore } from '@ephemera/store';
 import { z } from 'zod';
+import { queryString } from '../pages/query-string.ts';
 
 const LIVE = STATES.filter((state) => !isDead(state));
 
@@ -88,14 +89,9 @@ function entryOf(text: string): [string, string] {
   return [text.slice(0, at), text.slice(at + 1)];
 }
 
-/** The query string of a filter with further parameters. */
+/** The query of a link to a filter with further parameters: with `?`, or empty. */
 export function queryOf(filter: Filter, more: Readonly<Record<string, string>> = {}): string {
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(filter)) {
-    if (value !== undefined) query.set(name, value);
-  }
-  for (const [name, value] of Object.entries(more)) query.set(name, value);
-  const text = query.toString();
+  const text = queryString({ ...filter, ...more });
   return text === '' ? '' : `?${text}`;
 }
 
