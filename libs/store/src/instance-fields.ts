@@ -27,7 +27,8 @@ export function readInstance(fields: Readonly<Record<string, string>>): Instance
     activeAt: fields['activeAt'] === undefined ? undefined : Number(fields['activeAt']),
     lastTransitionAt: Number(fields['lastTransitionAt']),
     expiresAt: Number(fields['expiresAt']),
-    maxExpiresAt: Number(fields['maxExpiresAt']),
+    // Once another instance has its name, nothing prolongs the lease.
+    maxExpiresAt: Number(fields[fields['replacedBy'] === undefined ? 'maxExpiresAt' : 'expiresAt']),
     url: fields['url'] ?? '',
     env: JSON.parse(fields['env'] ?? '{}') as Record<string, string>,
     metadata: JSON.parse(fields['metadata'] ?? '{}') as Record<string, string>,

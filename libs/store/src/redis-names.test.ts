@@ -103,6 +103,7 @@ test('a name moves when the new instance is ready, and the one before it ends af
   expect(left).toBeGreaterThan(0);
   expect(left).toBeLessThanOrEqual(30_000);
   expect((await route<Route & { expiresAt: number }>(before.id)).expiresAt).toBe(old?.expiresAt);
+  expect(old?.maxExpiresAt, 'no renewal is offered').toBe(old?.expiresAt);
 });
 
 test('a replaced instance ends as replaced, whatever its template does at the deadline', async () => {
