@@ -8,7 +8,7 @@ const run = promisify(execFile);
 const SCRIPT = join(import.meta.dirname, 'wrk.lua');
 
 export interface WrkLoad {
-  /** Folder for the list of paths. */
+  /** Folder for the list of paths, one file for each port. */
   readonly dir: string;
   readonly port: number;
   /** Requested in turn. */
@@ -47,7 +47,7 @@ interface Line {
  */
 export async function wrk(load: WrkLoad): Promise<WrkResult> {
   const { dir, port, paths, connections, seconds, check = false } = load;
-  const list = join(dir, 'paths');
+  const list = join(dir, `paths-${port}`);
   writeFileSync(list, paths.map((path) => `${path}\n`).join(''));
   const args = ['-c', String(CORES.load), 'wrk', '-t1', `-c${connections}`, `-d${seconds}s`];
   const url = `http://127.0.0.1:${port}`;
