@@ -117,12 +117,12 @@ const READY =
 
 test.each([
   ['templates: {}', ['templates: must have at least one']],
-  ['', ['templates: Invalid input: expected record, received undefined']],
+  ['', ['templates: is missing']],
   [
     'templates: {Demo: {image: a, port: 80}}',
     ['templates.Demo: names are lowercase letters, digits and hyphens, at most 41'],
   ],
-  ['templates: {demo: null}', ['templates.demo: Invalid input: expected object, received null']],
+  ['templates: {demo: null}', ['templates.demo: must be a mapping of names to values']],
   ['templates: {demo: {image: a}}', ['templates.demo.port: give either port or ports']],
   [demo('ports: {web: 80}'), ['templates.demo.port: give either port or ports']],
   [demo('ready: udp'), [`templates.demo.ready: ${READY}`]],
@@ -249,9 +249,33 @@ test.each([
   ['workingDir: app', 'templates.demo.workingDir: must be an absolute path'],
   ['hostname: "-a"', 'templates.demo.hostname: must be a host name'],
   ['shmSize: big', 'templates.demo.shmSize: "big" is not a size'],
-  ['init: maybe', 'templates.demo.init: Invalid input'],
+  ['init: maybe', 'templates.demo.init: must be true or false, without quotes'],
+  ['init: "false"', 'templates.demo.init: must be true or false, without quotes'],
+  ['entrypoint: sh', 'templates.demo.entrypoint: must be a list, such as [a, b]'],
+  ['env: {DEBUG: 1}', 'templates.demo.env.DEBUG: must be text; write it in quotes'],
+  ['limits: {cpus: "1"}', 'templates.demo.limits.cpus: must be a number, without quotes'],
+  ['ready: {http: /, status: 500-200}', 'templates.demo.ready.status: "500-200" begins above its'],
+  ['title: "a\\0b"', 'templates.demo.title: must be one line of text'],
+  ['title: "\\e"', 'templates.demo.title: must be one line of text'],
+  ['user: -1', 'templates.demo.user: must be image, a user'],
+  ['user: 1.5', 'templates.demo.user: must be image, a user'],
+  ['user: 4294967295', 'templates.demo.user: must be image, a user'],
+  ['tmpfs: {/: 1m}', 'templates.demo.tmpfs./: the root cannot be a tmpfs'],
+  ['tmpfs: {//: 1m}', 'templates.demo.tmpfs.//: the root cannot be a tmpfs'],
+  ['tmpfs: {/proc: 1m}', 'templates.demo.tmpfs./proc: /dev, /proc and /sys are of the kernel'],
+  ['tmpfs: {//sys/fs: 1m}', 'templates.demo.tmpfs.//sys/fs: /dev, /proc and /sys are of the'],
+  ['tmpfs: {/dev/: 1m}', 'templates.demo.tmpfs./dev/: /dev, /proc and /sys are of the kernel'],
+  ['tmpfs: {"/a\\nb": 1m}', 'must be an absolute path'],
 ])('refuses %s', (field, message) => {
   expect(issuesOf(demo(field))[0]).toContain(message);
+});
+
+test('a user may be a number without quotes, and other mounts below /dev may be a tmpfs', () => {
+  const fields = 'user: 1000, tmpfs: {/dev/shm: 1m, /process: 1m}';
+  const { user, tmpfs } = parseTemplates(demo(fields)).defaultTemplate;
+  expect(user).toBe('1000');
+  expect(Object.keys(tmpfs)).toEqual(['/tmp', '/dev/shm', '/process']);
+  expect(parseTemplates(demo('user: 0')).defaultTemplate.user).toBe('0');
 });
 
 test('every option that weakens the host and is not allowed is reported at once', () => {

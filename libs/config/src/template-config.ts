@@ -52,7 +52,12 @@ const statusRanges = z.union([z.string(), z.int()]).transform((input, context) =
       });
       return z.NEVER;
     }
-    ranges.push([Number(match[1]), Number(match[2] ?? match[1])]);
+    const [from, to] = [Number(match[1]), Number(match[2] ?? match[1])];
+    if (from > to) {
+      context.addIssue({ code: 'custom', message: `"${part}" begins above its end` });
+      return z.NEVER;
+    }
+    ranges.push([from, to]);
   }
   return ranges;
 });
@@ -125,8 +130,19 @@ const ready = z
 const containerPath = z
   .string()
   .regex(
-    /^(?!.*\/\.{1,2}(?:\/|$))\/[^\0,]*$/,
+    /^(?!.*\/\.{1,2}(?:\/|$))\/[^\p{Cc},]*$/u,
     'must be an absolute path without "..", such as /data',
+  );
+
+/**
+ * A path where a tmpfs can be. Docker refuses the root; a container does not start without its devices
+ * and /proc, and /sys is the kernel's.
+ */
+const tmpfsPath = containerPath
+  .refine((path) => !/^\/+$/.test(path), 'the root cannot be a tmpfs; use readOnly: false')
+  .refine(
+    (path) => !/^\/+(?:proc|sys)(?:\/|$)|^\/+dev\/*$/.test(path),
+    '/dev, /proc and /sys are of the kernel, and cannot be a tmpfs',
   );
 
 /** One line of text that is shown to people. */
@@ -134,7 +150,7 @@ const visibleText = (max: number) =>
   z
     .string()
     .max(max, `must have at most ${max} characters`)
-    .regex(/^[^\p{Cc}\p{Zl}\p{Zp}]*\S[^\p{Cc}\p{Zl}\p{Zp}]*$/u, 'must be one line of text');
+    .regex(/^(?=.*\S)[^\p{Cc}\p{Zl}\p{Zp}]*$/u, 'must be one line of text');
 
 const landingPath = z.string().superRefine((text, context) => {
   const message = openIssue(text);
@@ -160,6 +176,21 @@ const limits = z
     pids: z.int().min(MIN_PIDS, `must be at least ${MIN_PIDS}`).max(MAX_PIDS).prefault(128),
   })
   .prefault({});
+
+const NOT_USER = 'must be image, a user, or user:group, such as 1000:1000';
+
+/** `1000` without quotes is a number in YAML. */
+const user = z.union(
+  [
+    z.string().regex(/^[^\s:\0]+(?::[^\s:\0]+)?$/, NOT_USER),
+    z
+      .int()
+      .min(0)
+      .max(2 ** 32 - 2)
+      .transform(String),
+  ],
+  NOT_USER,
+);
 
 /** One template of the file. Every optional field has a default. */
 export const templateSchema = z
@@ -239,12 +270,7 @@ export const templateSchema = z
       .record(label, withoutNul)
       .prefault({})
       .describe('Labels of the container. Keys that begin with `ephemera.` are reserved.'),
-    user: z
-      .string()
-      .regex(
-        /^[^\s:\0]+(?::[^\s:\0]+)?$/,
-        'must be image, a user, or user:group, such as 1000:1000',
-      )
+    user: user
       .optional()
       .describe(
         'User and group of the process, as `user:group`, each a number or a name of the image. `image` uses the user of the image. Default: `65534:65534`, or what `profile` says.',
@@ -256,7 +282,7 @@ export const templateSchema = z
         'Whether the root file system is read-only. If so, `/tmp` is a `tmpfs` of 64 MiB. Default: true, or what `profile` says.',
       ),
     tmpfs: z
-      .record(containerPath, tmpfs)
+      .record(tmpfsPath, tmpfs)
       .prefault({})
       .describe(
         'Paths that are mounted as `tmpfs`, with their sizes: `{/data: 32m}`. They belong to the user of the process and count towards `limits.memory`. Files on them cannot be executed, except with `{/cache: {size: 64m, exec: true}}`.',

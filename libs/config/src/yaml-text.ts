@@ -1,4 +1,4 @@
-import { LineCounter, isAlias, isMap, isScalar, isSeq, parseDocument, visit } from 'yaml';
+import { LineCounter, isAlias, isMap, isNode, isScalar, isSeq, parseDocument, visit } from 'yaml';
 import type { Document, Node } from 'yaml';
 import type { z } from 'zod';
 import { ConfigError, issuesOf } from './environment.ts';
@@ -12,9 +12,21 @@ import type { ConfigIssue } from './environment.ts';
  *   except names and values of fields, because the file may contain secrets.
  */
 export function readYaml<T extends z.ZodType>(text: string, schema: T, what: string): z.output<T> {
+  const undecoded = text.search(UNDECODED);
+  if (undecoded >= 0) {
+    const line = text.slice(0, undecoded).split('\n').length;
+    const detail = 'is not UTF-8 text; save the file as UTF-8';
+    throw new ConfigError(what, [{ path: '', line, detail }]);
+  }
   const lines = new LineCounter();
-  // Without `prettyErrors`: they quote the line.
-  const document = parseDocument(text, { merge: true, prettyErrors: false, lineCounter: lines });
+  const document = parseDocument(text, {
+    merge: true,
+    lineCounter: lines,
+    // They quote the line.
+    prettyErrors: false,
+    // Warnings go to standard error.
+    logLevel: 'error',
+  });
   if (document.errors.length > 0) {
     const faults = document.errors.map(({ code, message, pos }) => ({
       path: '',
@@ -24,16 +36,26 @@ export function readYaml<T extends z.ZodType>(text: string, schema: T, what: str
     throw new ConfigError(what, faults);
   }
   // The parser does not report these as syntax errors.
-  const unresolved: ConfigIssue[] = [];
+  const refused: ConfigIssue[] = [];
+  const refuse = (node: Node, detail: string) => {
+    const { line } = lines.linePos(node.range?.[0] ?? 0);
+    refused.push({ path: '', line, detail });
+  };
   visit(document, {
     Alias(_, alias) {
       if (alias.resolve(document)) return;
-      const { line } = lines.linePos(alias.range?.[0] ?? 0);
-      const detail = 'Unresolved alias; text that begins with * or & needs quotes';
-      unresolved.push({ path: '', line, detail });
+      refuse(alias, 'Unresolved alias; text that begins with * or & needs quotes');
+    },
+    Pair(_, { key }) {
+      if (!isScalar(key)) {
+        if (isNode(key) && !isAlias(key)) refuse(key, 'A key must be text');
+      } else if (key.value === '__proto__') {
+        // A schema ignores it.
+        refuse(key, 'A key cannot be __proto__');
+      }
     },
   });
-  if (unresolved.length > 0) throw new ConfigError(what, unresolved);
+  if (refused.length > 0) throw new ConfigError(what, refused);
   let value: unknown;
   try {
     value = withoutExtensions(document.toJS());
@@ -42,7 +64,7 @@ export function readYaml<T extends z.ZodType>(text: string, schema: T, what: str
     const detail = (error as Error).message.split(': ', 1)[0] ?? '';
     throw new ConfigError(what, [{ path: '', detail }]);
   }
-  const result = schema.safeParse(value ?? {});
+  const result = schema.safeParse(value ?? {}, { error: typeIssue });
   if (result.success) return result.data;
   const faults = issuesOf(result.error).map((issue) => {
     const offset = offsetOf(document, issue.path);
@@ -51,9 +73,38 @@ export function readYaml<T extends z.ZodType>(text: string, schema: T, what: str
   throw new ConfigError(what, faults);
 }
 
-/** Errors whose messages quote the file, by code. */
+/** What a decoder puts in place of bytes that are no UTF-8, and the NUL bytes of UTF-16. */
+const UNDECODED = /[\uFFFD\0]/;
+
+/** The message for a value of another type, in the words of YAML. Undefined: the usual message. */
+function typeIssue({ code, expected, input }: z.core.$ZodRawIssue): string | undefined {
+  if (code !== 'invalid_type') return undefined;
+  if (input === undefined) return 'is missing';
+  switch (expected) {
+    case 'string':
+      return ['number', 'boolean'].includes(typeof input)
+        ? 'must be text; write it in quotes'
+        : 'must be text';
+    case 'array':
+      return 'must be a list, such as [a, b]';
+    case 'object':
+    case 'record':
+      return 'must be a mapping of names to values';
+    case 'boolean':
+      return 'must be true or false, without quotes';
+    case 'number':
+      return 'must be a number, without quotes';
+    case 'int':
+      return 'must be a whole number, without quotes';
+    default:
+      return undefined;
+  }
+}
+
+/** Errors whose messages quote the file or name functions of the parser, by code. */
 const QUOTING: Readonly<Record<string, string>> = {
   BAD_DIRECTIVE: 'Unknown directive; text that begins with % needs quotes',
+  MULTIPLE_DOCS: 'The file has several documents; remove the line --- between them',
   BAD_DQ_ESCAPE: 'Invalid escape sequence in a text with double quotes',
   TAG_RESOLVE_FAILED: 'Unresolved tag; text that begins with ! needs quotes',
 };
