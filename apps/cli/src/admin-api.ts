@@ -15,6 +15,7 @@ import type {
   LinkRequest,
   LogOptions,
   NameMatch,
+  PutNameOptions,
   PutNameRequest,
   RunningCommand,
   SpawnOptions,
@@ -60,6 +61,9 @@ export type Created = InstanceResource & { readonly link?: string | undefined };
 /** A new instance of a name. `generation` is what its creation gave to the name. */
 export type CreatedForName = Created & { readonly name: string; readonly generation: number };
 
+/** The generation that a name must have, or that it must not exist. */
+export type NameCondition = Pick<PutNameOptions, 'ifMatch' | 'ifNoneMatch'>;
+
 /**
  * The calls of the control API that the command line uses. Every failure is a one-line `BootError`.
  */
@@ -72,12 +76,12 @@ export interface AdminApi {
   create(request: CreateRequest, waitSeconds: number, onProgress?: OnProgress): Promise<Created>;
   /**
    * Starts an instance for a stable name. Waits, reports and fails as `create`.
-   * @param ifMatch the generation that the name must have; undefined: any, or none
+   * @param condition what the name must be
    */
   putName(
     name: string,
     request: PutNameRequest,
-    ifMatch: NameMatch | undefined,
+    condition: NameCondition,
     waitSeconds: number,
     onProgress?: OnProgress,
   ): Promise<CreatedForName>;
@@ -140,9 +144,9 @@ export function createAdminApi(baseUrl: string, token: string | undefined): Admi
         const instance = await client.create(body, { waitMs: 0, keep: true });
         return whenReady(instance, {}, waitSeconds, onProgress);
       }),
-    putName: (name, body, ifMatch, waitSeconds, onProgress) =>
+    putName: (name, body, condition, waitSeconds, onProgress) =>
       explained(async () => {
-        const instance = await client.names.put(name, body, { waitMs: 0, ifMatch });
+        const instance = await client.names.put(name, body, { waitMs: 0, ...condition });
         const { generation } = instance;
         return whenReady(instance, { name, generation }, waitSeconds, onProgress);
       }),

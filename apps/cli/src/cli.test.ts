@@ -122,10 +122,10 @@ function recordingApi(calls: unknown[][]): AdminApi {
   } as Awaited<ReturnType<AdminApi['templates']>>[number];
   return {
     create: (request, wait) => record(instance, 'create', request, wait),
-    putName: (name, request, ifMatch, wait) =>
+    putName: (name, request, condition, wait) =>
       record(
         { ...instance, url: 'http://localhost:8080/demo/@pr-42/', name, generation: 8 },
-        ...['putName', name, request, ifMatch, wait],
+        ...['putName', name, request, condition, wait],
       ),
     getName: (name) => record({ ...stable, name }, 'getName', name),
     listNames: () => {
@@ -286,6 +286,11 @@ test.each([
   [['name', 'put', 'pr-42', 'demo', 'more'], 'The argument "more" is one too many.'],
   [['name', 'put', 'pr-42', '--drain', '5'], '--drain is "5"; it must be a duration'],
   [['name', 'put', 'pr-42', '--ttl', '0s'], '--ttl is "0s"; it must be a duration'],
+  [['run', '--image', 'sha256:ab'], '--image is "sha256:ab"; it must be the name of an image'],
+  [
+    ['name', 'put', 'pr-42', '--if-none-match', '--if-match', '8'],
+    'Give either --if-match or --if-none-match.',
+  ],
   [['name', 'rm', 'pr-42', '--if-match', '"8"'], '--if-match is ""8""; it must be a generation'],
   [['name', 'put', 'pr-42', '--env', 'A=1', '--env', 'A=2'], '--env sets A twice.'],
   [['name', 'ls', '--json', '--quiet'], 'Use either --json or --quiet.'],
@@ -336,7 +341,11 @@ test.each([
   ],
   [
     ['name', 'put', 'pr-42'],
-    ['putName', 'pr-42', {}, undefined, 0],
+    ['putName', 'pr-42', {}, {}, 0],
+  ],
+  [
+    ['name', 'put', 'pr-42', '--if-none-match', '--image', 'ghcr.io/acme/app:1'],
+    ['putName', 'pr-42', { image: 'ghcr.io/acme/app:1' }, { ifNoneMatch: '*' }, 0],
   ],
   [
     [
@@ -349,7 +358,7 @@ test.each([
         ...{ template: 'demo', timeout: 86_400, drain: 0, ttl: 604_800 },
         ...{ env: { A: '1' }, metadata: { who: 'me' }, path: '/lab' },
       },
-      ...[8, 0],
+      ...[{ ifMatch: 8 }, 0],
     ],
   ],
   [
@@ -402,7 +411,7 @@ describe('name', () => {
     const status = { ...instance.status, state: 'gone', reason: 'exited' } as const;
     const get: AdminApi['get'] = () => Promise.resolve({ ...instance, status });
     const ended = await ephemeraWith({ get }, 'name', 'put', 'pr-42', '--wait');
-    expect(ended.calls).toEqual([['putName', 'pr-42', {}, undefined, 60]]);
+    expect(ended.calls).toEqual([['putName', 'pr-42', {}, {}, 60]]);
     expect([ended.code, ended.out]).toEqual([1, '']);
     expect(ended.err).toContain('abc ended right after it became ready (exited)');
   });

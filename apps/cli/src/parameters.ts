@@ -1,4 +1,10 @@
-import { BootError, isId, landingPathIssue, parseDuration } from '@ephemera/domain';
+import {
+  BootError,
+  isId,
+  isImageReference,
+  landingPathIssue,
+  parseDuration,
+} from '@ephemera/domain';
 
 import { UsageError, type CliContext } from './context.ts';
 
@@ -91,6 +97,19 @@ export const timeoutFlag = {
   parse: parseSeconds('--timeout'),
   brief: 'Time to live from now on, such as 30m',
   placeholder: 'duration',
+} as const;
+
+export const imageFlag = {
+  kind: 'parsed',
+  parse: (text: string): string => {
+    if (isImageReference(text)) return text;
+    throw new Error(
+      `--image is "${text}"; it must be the name of an image, such as ghcr.io/acme/app:1.2.`,
+    );
+  },
+  brief: 'Image that `imageAllow` of the template allows; default: its `image`',
+  placeholder: 'image',
+  optional: true,
 } as const;
 
 export const pathFlag = {

@@ -959,6 +959,8 @@ export interface components {
       id: string;
       /** @description Name of the template. */
       template: string;
+      /** @description The image, if the creation named one. */
+      image?: string;
       status: components['schemas']['Status'];
       /**
        * Format: uri
@@ -1012,6 +1014,11 @@ export interface components {
     CreateInstance: {
       /** @description Name of the template. Default: the default template. */
       template?: string;
+      /**
+       * @description Image to run in place of that of the template. `imageAllow` of the template must match it, and the policy `images` of the deployment. The instance is never a warm one. Default: `image` of the template.
+       * @example ghcr.io/acme/app:pr-42
+       */
+      image?: string;
       /** @description Time to live in whole seconds, counted from ready, up to `maxTimeout` of the template. Default: `timeout` of the template. */
       timeout?: number;
       /** @description Path at which people open the instance, such as `/lab?reset`, taken as it is. It begins with exactly one `/`. Default: `open` of the template. */
@@ -1201,6 +1208,8 @@ export interface components {
       title?: string;
       /** @description What the template is. */
       description?: string;
+      /** @description Patterns of the images that a creation may name. Absent: none. */
+      imageAllow?: string[];
       /** @description Whether a start without a name uses this template. */
       isDefault: boolean;
       /** @description The main port. */
@@ -1320,6 +1329,11 @@ export interface components {
     PutName: {
       /** @description Name of the template. Default: the default template. */
       template?: string;
+      /**
+       * @description Image to run in place of that of the template. `imageAllow` of the template must match it, and the policy `images` of the deployment. The instance is never a warm one. Default: `image` of the template.
+       * @example ghcr.io/acme/app:pr-42
+       */
+      image?: string;
       /** @description Time to live in whole seconds, counted from ready, up to `maxTimeout` of the template. Default: `timeout` of the template. */
       timeout?: number;
       /** @description Path at which people open the instance, such as `/lab?reset`, taken as it is. It begins with exactly one `/`. Default: `open` of the template. */

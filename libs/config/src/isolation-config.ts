@@ -81,10 +81,15 @@ export const allowSchema = z
   })
   .prefault({});
 
+/** A pattern of image names, as `matchesImage` reads it. */
+export const imagePattern = z
+  .string()
+  .regex(/^[^\s\0]+$/, 'must be a pattern such as ghcr.io/acme/*, without spaces');
+
 export const imagesSchema = z
   .strictObject({
     allow: z
-      .array(z.string().min(1, 'must be a pattern such as ghcr.io/acme/*'))
+      .array(imagePattern)
       .optional()
       .describe(
         'Patterns; every image must match one of them. `*` matches within one segment of the name, `**` matches anything. Names are compared as Docker normalises them: `redis` is `docker.io/library/redis:latest`. An image id, whole or shortened, matches only `**` and `sha256:*`. Default: every image is allowed.',

@@ -11,7 +11,7 @@ import { z } from 'zod';
 import { accessFields } from './access-config.ts';
 import { capacityFields, quotasSchema } from './capacity-config.ts';
 import type { Quotas } from './capacity-config.ts';
-import { isolationFields, policyOf, policySchema } from './isolation-config.ts';
+import { imagePattern, isolationFields, policyOf, policySchema } from './isolation-config.ts';
 import { durationText as duration, positiveDuration, sizeText as size } from './config-values.ts';
 import { ConfigError, issuesOf } from './environment.ts';
 import { registriesSchema } from './registry-config.ts';
@@ -199,6 +199,14 @@ export const templateSchema = z
       .string()
       .regex(/^[^\s\0]+$/, 'must name an image, without spaces')
       .describe('Docker image. Pulled if the host does not have it.'),
+    imageAllow: z
+      .array(imagePattern)
+      .min(1, 'must have at least one pattern')
+      .max(100, 'must have at most 100 patterns')
+      .optional()
+      .describe(
+        'Patterns of the images that a request of the control API may name in `image`, such as `[ghcr.io/acme/app:*]`, compared as those of `images.allow`, which hold too. Such an instance is never a warm one. All other fields of the template apply to it. Default: none.',
+      ),
     title: visibleText(80)
       .optional()
       .describe(

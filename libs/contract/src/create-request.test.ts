@@ -8,6 +8,7 @@ test('every field is optional', () => {
 test('accepts every field', () => {
   const body = {
     template: 'demo',
+    image: 'ghcr.io/acme/app:pr-42',
     timeout: 60,
     env: { GREETING: 'hello', _x1: '' },
     metadata: { user: 'ä', 'example.org/team': 'x' },
@@ -19,7 +20,8 @@ const many = (count: number) =>
   Object.fromEntries(Array.from({ length: count }, (_, i) => [`K${i}`, '']));
 
 test.each([
-  ['an image, which only a template may set', { image: 'evil/miner' }],
+  ['an image by its id', { image: `sha256:${'a'.repeat(64)}` }],
+  ['an image that is no name', { image: 'acme/app:1/json?x=y' }],
   ['an unknown field', { Template: 'demo' }],
   ['a timeout as text', { timeout: '60' }],
   ['a template that is not a string', { template: 1 }],

@@ -1,4 +1,4 @@
-import { landingPathIssue } from '@ephemera/domain';
+import { MAX_IMAGE_LENGTH, isImageReference, landingPathIssue } from '@ephemera/domain';
 import { z } from './openapi-zod.ts';
 
 const variable = z
@@ -44,6 +44,19 @@ export const createRequestSchema = z
       .string()
       .optional()
       .openapi({ description: 'Name of the template. Default: the default template.' }),
+    image: z
+      .string()
+      .max(MAX_IMAGE_LENGTH)
+      .refine(
+        isImageReference,
+        'is not the name of an image, such as ghcr.io/acme/app:1.2; an id is none',
+      )
+      .optional()
+      .openapi({
+        description:
+          'Image to run in place of that of the template. `imageAllow` of the template must match it, and the policy `images` of the deployment. The instance is never a warm one. Default: `image` of the template.',
+        example: 'ghcr.io/acme/app:pr-42',
+      }),
     timeout: z.number().optional().openapi({
       description:
         'Time to live in whole seconds, counted from ready, up to `maxTimeout` of the template. Default: `timeout` of the template.',

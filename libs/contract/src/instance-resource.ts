@@ -48,6 +48,9 @@ export const instanceSchema = z
   .object({
     id: z.string().describe('Id, which is part of the address.'),
     template: z.string().describe('Name of the template.'),
+    image: z.string().optional().openapi({
+      description: 'The image, if the creation named one.',
+    }),
     status: statusSchema,
     url: z.url().openapi({
       description:
@@ -157,6 +160,7 @@ export function toResource(instance: Instance, token?: string): InstanceResource
   return {
     id,
     template: template.name,
+    ...(template.isImageNamed === true && { image: template.image }),
     status: { state, reason, message, hint, lastTransitionAt: iso(instance.lastTransitionAt) },
     url: landingUrl(instance, token),
     baseUrl: instance.url,

@@ -7,6 +7,9 @@ const templateResourceSchema = z
     name: z.string().describe('Name in `ephemera.yml`.'),
     title: z.string().optional().describe('What visitors see in place of the name.'),
     description: z.string().optional().describe('What the template is.'),
+    imageAllow: z.array(z.string()).optional().openapi({
+      description: 'Patterns of the images that a creation may name. Absent: none.',
+    }),
     isDefault: z.boolean().describe('Whether a start without a name uses this template.'),
     port: z.int().openapi({ description: 'The main port.' }),
     ports: z.record(z.string(), z.int()).describe('All ports by name.'),
@@ -77,12 +80,13 @@ interface Present {
 export function toTemplateResource(template: Template, present: Present): TemplateResource {
   const { name, title, description, port, ports, timeout, maxTimeout, idleTimeout, limits } =
     template;
-  const { maxInstances, whenFull } = template;
+  const { imageAllow, maxInstances, whenFull } = template;
   const { isDefault, instances, queued, wanted, warm, available } = present;
   return {
     name,
     title,
     description,
+    ...(imageAllow && { imageAllow: [...imageAllow] }),
     isDefault,
     port,
     ports,

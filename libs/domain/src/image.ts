@@ -44,6 +44,12 @@ export function isImageId(image: string): boolean {
   return /^(?:sha\d+:.*|[0-9a-f]+)$/is.test(image);
 }
 
+/** The name of the image with this digest: the digest takes the place of a tag. */
+export function withDigest(image: string, digest: string): string {
+  const tag = tagAt(image);
+  return `${tag < 0 ? image : image.slice(0, tag)}@${digest}`;
+}
+
 function hasVersion(image: string): boolean {
   return image.includes('@') || tagAt(image) >= 0;
 }

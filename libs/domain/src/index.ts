@@ -24,6 +24,7 @@ export {
 } from './redis-address.ts';
 export type { RedisAddress, SentinelNode } from './redis-address.ts';
 export { matchesLoaderVariablesOnly, requestedEnv } from './requested-env.ts';
+export { MAX_IMAGE_LENGTH, isImageReference, requestedImage } from './requested-image.ts';
 export * from './size.ts';
 export * from './state.ts';
 export * from './template.ts';

@@ -59,7 +59,8 @@ export function policyViolations(policy: Policy, template: SecurityFields): Issu
   ];
 }
 
-function imageViolations({ images, requireDigest }: Policy, image: string): Issue[] {
+/** Every violation of the policy by the name of an image. */
+export function imageViolations({ images, requireDigest }: Policy, image: string): Issue[] {
   const faults: Issue[] = [];
   if (images && !images.some((pattern) => matchesImage(image, pattern))) {
     const hint = isImageId(image)

@@ -176,6 +176,10 @@ export interface Template {
   readonly envAllow?: readonly string[] | undefined;
   /** Whether a creation may replace values of `env`. Undefined: false. */
   readonly envOverride?: boolean | undefined;
+  /** Patterns of the images that a creation may name in place of `image`. Undefined: none. */
+  readonly imageAllow?: readonly string[] | undefined;
+  /** Whether the creation of the instance has named `image`. Never set in the configuration. */
+  readonly isImageNamed?: boolean | undefined;
   /** Labels that are added to those of Ephemera. */
   readonly labels?: Readonly<Record<string, string>> | undefined;
   /** Undefined: the user that the image sets. */

@@ -61,6 +61,8 @@ export interface CreateOptions {
   readonly timeout?: string;
   /** Whose quota it counts against: the id of a user of the application. Default: no quota. */
   readonly owner?: string | null | undefined;
+  /** Image in place of that of the template, which must allow it with `imageAllow`. */
+  readonly image?: string;
   /** Variables that the template allows with `envAllow`. */
   readonly env?: Readonly<Record<string, string>>;
   /** Texts that the application keeps with the instance. */
@@ -223,7 +225,7 @@ async function start(
 
   const begin = (set: TemplateSet, template: Template, creation: CreateOptions) => async () => {
     if (isClosing) throw new ApiError({ kind: 'conflict', detail: CLOSED });
-    const { timeout, env, metadata, path } = creation;
+    const { timeout, image, env, metadata, path } = creation;
     const owner = creation.owner ?? undefined;
     const issue = owner === undefined ? undefined : ownerIssue(owner);
     if (issue !== undefined) {
@@ -234,6 +236,7 @@ async function start(
       owner === undefined ? {} : { quotaOwner: ownerQuota(owner, quotas) };
     const request = {
       template: template.name,
+      image,
       timeout: timeout === undefined ? undefined : seconds(timeout),
       env,
       metadata,

@@ -47,6 +47,8 @@ export const PULL_REPORT_INTERVAL_MS = 1_000;
 export const PULL_EXTENSION_MS = 15_000;
 /** Time without progress after which a pull counts as stalled. */
 export const PULL_STALL_MS = 30_000;
+/** Timeout of the request for the digest of an image: a start waits for it. */
+export const DIGEST_TIMEOUT_MS = 5_000;
 /** Pause before a failed pull is repeated. It doubles with each attempt. */
 export const PULL_RETRY_MS = 1_000;
 /** Timeout of a helper container, and the age at which one counts as abandoned. */

@@ -1,10 +1,11 @@
 import { createServer, type Socket } from 'node:net';
-import type { StartStep } from '@ephemera/domain';
+import type { StartStep, Template } from '@ephemera/domain';
 import { ContainerStartError } from '@ephemera/lifecycle';
 import { freePort } from '@ephemera/test-support';
 import Docker from 'dockerode';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { imagePulls, isPassing, withTag } from '../src/docker/pull-image.ts';
+import { assignedInstance, openDocker } from './docker-fixture.ts';
 import { faultyRegistry, publishImage, startRegistry } from './registry.ts';
 import type { Fault, Registry } from './registry.ts';
 
@@ -70,6 +71,40 @@ test('a missing image is pulled once for all waiting starts', async () => {
     expect(steps[0]?.message).toContain(image);
     expect(steps.at(-1)).toMatchObject({ step: 'creating' });
   }
+});
+
+test('a name is resolved to the digest that its registry has now', async () => {
+  const image = await published('moving:1');
+  const pulls = imagePulls(docker, 60_000);
+  const first = await pulls.resolve(image);
+  expect(first).toMatch(new RegExp(`^${registry.address}/moving@sha256:[0-9a-f]{64}$`));
+  await publishImage(docker, image);
+  const second = await pulls.resolve(image);
+  expect(second).not.toBe(first);
+  expect(await pulls.resolve(first)).toBe(first);
+  // An image of this host alone, and a registry that is unreachable.
+  for (const name of [`${registry.address}/none:1`, `127.0.0.1:${await freePort()}/app`]) {
+    expect(await pulls.resolve(name)).toBe(name);
+  }
+});
+
+test('a creation that names an image gets the one of the registry, not an older one of the host', async () => {
+  const fixture = await openDocker();
+  onTestFinished(() => fixture.close());
+  const image = await published('stale:1');
+  const stale = docker.getImage('ephemera/demo');
+  await stale.tag({ repo: `${registry.address}/stale`, tag: '1' });
+  const imageOf = async (template: Partial<Template>) => {
+    const { containerId } = await fixture.start(assignedInstance({ image, ...template }));
+    return (await docker.getContainer(containerId).inspect()).Image;
+  };
+  const { Id: staleId } = await stale.inspect();
+  expect(await imageOf({})).toBe(staleId);
+  const named = await imageOf({ isImageNamed: true });
+  expect(named).not.toBe(staleId);
+  const digest = await imagePulls(docker, 60_000).resolve(image);
+  expect(named).toBe((await docker.getImage(digest).inspect()).Id);
+  onTestFinished(() => docker.getImage(digest).remove({ force: true }));
 });
 
 test('a superseded start leaves the pull to the others', async () => {

@@ -3,10 +3,13 @@ import type { InstanceResource, NameResource } from '@ephemera/contract';
 import { isName, parseDuration } from '@ephemera/domain';
 import { buildCommand, buildRouteMap } from '@stricli/core';
 
+import type { NameCondition } from '../admin-api.ts';
+import { UsageError } from '../context.ts';
 import type { CliContext } from '../context.ts';
 import { alignColumns, createPrinter, outputAliases, outputFlags } from '../output.ts';
 import type { OutputFlags } from '../output.ts';
 import {
+  imageFlag,
   pairFlag,
   parseSeconds,
   pathFlag,
@@ -48,9 +51,13 @@ const ifMatchFlag = {
   optional: true,
 } as const;
 
+const conditionOf = ({ ifMatch, ifNoneMatch }: PutFlags): NameCondition =>
+  ifNoneMatch ? { ifNoneMatch: '*' } : { ...(ifMatch !== undefined && { ifMatch }) };
+
 const positional = { kind: 'tuple', parameters: [nameParameter] } as const;
 
 interface PutFlags extends OutputFlags {
+  readonly image?: string;
   readonly timeout?: number;
   readonly path?: string;
   readonly env?: readonly Pair[];
@@ -58,14 +65,19 @@ interface PutFlags extends OutputFlags {
   readonly drain?: number;
   readonly ttl?: number;
   readonly ifMatch?: NameMatch;
+  readonly ifNoneMatch: boolean;
   readonly wait: boolean;
 }
 
 const put = buildCommand({
   async func(this: CliContext, flags: PutFlags, name: string, template?: string) {
     const print = createPrinter(this, flags);
+    if (flags.ifNoneMatch && flags.ifMatch !== undefined) {
+      throw new UsageError('Give either --if-match or --if-none-match.');
+    }
     const request = {
       ...(template !== undefined && { template }),
+      ...(flags.image !== undefined && { image: flags.image }),
       ...(flags.timeout !== undefined && { timeout: flags.timeout }),
       ...(flags.path !== undefined && { path: flags.path }),
       ...(flags.env && { env: recordOf('--env', flags.env) }),
@@ -76,7 +88,7 @@ const put = buildCommand({
     await startAndPrint(
       this,
       flags,
-      (...wait) => this.api().putName(name, request, flags.ifMatch, ...wait),
+      (...wait) => this.api().putName(name, request, conditionOf(flags), ...wait),
       (instance) => {
         const { id, url, link = url } = instance;
         const text = [`${name}  ${id}  ${link}`, ...portLines(instance)].join('\n');
@@ -86,6 +98,7 @@ const put = buildCommand({
   },
   parameters: {
     flags: {
+      image: imageFlag,
       timeout: { ...timeoutFlag, optional: true },
       path: pathFlag,
       env: pairFlag('--env', 'Environment variable that the template allows; may be repeated'),
@@ -106,6 +119,12 @@ const put = buildCommand({
         optional: true,
       },
       ifMatch: ifMatchFlag,
+      ifNoneMatch: {
+        kind: 'boolean',
+        brief: 'Only if the name does not exist',
+        default: false,
+        withNegated: false,
+      },
       wait: waitFlag,
       ...outputFlags,
     },

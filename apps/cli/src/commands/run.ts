@@ -5,7 +5,14 @@ import { StartUnfinishedError, hintText } from '../admin-api.ts';
 import type { Created, OnProgress } from '../admin-api.ts';
 import type { CliContext } from '../context.ts';
 import { outputAliases, outputFlags, createPrinter, type OutputFlags } from '../output.ts';
-import { pairFlag, pathFlag, recordOf, templateParameter, timeoutFlag } from '../parameters.ts';
+import {
+  imageFlag,
+  pairFlag,
+  pathFlag,
+  recordOf,
+  templateParameter,
+  timeoutFlag,
+} from '../parameters.ts';
 import type { Pair } from '../parameters.ts';
 import { isTerminal, visible } from '../terminal/visible.ts';
 
@@ -14,6 +21,7 @@ const WAIT_SECONDS = 60;
 const POLL_INTERVAL_MS = 500;
 
 interface RunFlags extends OutputFlags {
+  readonly image?: string;
   readonly timeout?: number;
   readonly path?: string;
   readonly env?: readonly Pair[];
@@ -111,6 +119,7 @@ export const run = buildCommand({
     const print = createPrinter(this, flags);
     const request = {
       ...(template !== undefined && { template }),
+      ...(flags.image !== undefined && { image: flags.image }),
       ...(flags.timeout !== undefined && { timeout: flags.timeout }),
       ...(flags.path !== undefined && { path: flags.path }),
       ...(flags.env && { env: recordOf('--env', flags.env) }),
@@ -128,6 +137,7 @@ export const run = buildCommand({
   },
   parameters: {
     flags: {
+      image: imageFlag,
       timeout: { ...timeoutFlag, optional: true },
       path: pathFlag,
       env: pairFlag('--env', 'Environment variable that the template allows; may be repeated'),

@@ -9,6 +9,7 @@ import {
   newId,
   makeToken,
   requestedEnv,
+  requestedImage,
 } from '@ephemera/domain';
 import type { Instance, InstanceDraft, Template } from '@ephemera/domain';
 import { acquireInstance, poolSpecFor } from '@ephemera/lifecycle';
@@ -52,8 +53,9 @@ export interface Started {
 
 /**
  * Creates an instance, or claims a warm one. A running container accepts no new environment, so a
- * request with `env` or a name always creates a new one: its URL is part of the container.
- * @throws ApiError unknown_template; invalid for a timeout out of bounds or a refused variable; full; key_reused;
+ * request with `env` or a name always creates a new one: its URL is part of the container. So does one
+ * with another image than that of the template.
+ * @throws ApiError unknown_template; invalid for a timeout out of bounds, a refused variable or image; full; key_reused;
  * link_refused, work_used; forbidden, precondition_failed for a name; store_unavailable if Redis may lose the instance
  */
 export async function startInstance(
@@ -79,7 +81,8 @@ async function createOrClaim(
   request: CreateRequest,
   context: CreationContext,
 ): Promise<Started> {
-  const template = chosenTemplate(starter.templates, request.template);
+  const configured = chosenTemplate(starter.templates, request.template);
+  const template = withRequestedImage(configured, request.image, starter.templates);
   const id = newId(randomBytes);
   const env = chosenEnv(request.env, template);
   const { metadata = {} } = request;
@@ -101,7 +104,8 @@ async function createOrClaim(
     env,
     metadata,
   };
-  const mayBeWarm = Object.keys(env).length === 0 && context.name === undefined;
+  const mayBeWarm =
+    Object.keys(env).length === 0 && context.name === undefined && template === configured;
   const spec = mayBeWarm ? poolSpecFor(template, starter.urlOf('{id}')) : undefined;
   const acquired = await acquireInstance(
     starter,
@@ -163,6 +167,18 @@ export function chosenTemplate(
   if (template) return template;
   const known = mayList ? [...templates.keys()] : [];
   throw new ApiError({ kind: 'unknown_template', name: name ?? '', known });
+}
+
+/** @throws ApiError invalid, with the patterns that are allowed */
+function withRequestedImage(
+  template: Template,
+  image: string | undefined,
+  { policy }: Pick<TemplateSet, 'policy'>,
+): Template {
+  if (image === undefined || image === template.image) return template;
+  const checked = requestedImage(image, template, policy);
+  if ('image' in checked) return { ...template, image, isImageNamed: true };
+  throw new ApiError({ kind: 'invalid', faults: checked.faults });
 }
 
 function chosenEnv(env: CreateRequest['env'] = {}, template: Template): InstanceDraft['env'] {

@@ -128,7 +128,7 @@ describe('start', () => {
     const containers = dockerContainers({
       ...place,
       startLimit: limitConcurrency(1),
-      pulls: { pull },
+      pulls: { ...place.pulls, pull },
     });
     const missing = assignedInstance({ image: 'ephemera/nowhere' });
     const [next, reportProgress] = [() => Promise.resolve(3_000), () => Promise.resolve(true)];

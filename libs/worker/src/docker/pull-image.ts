@@ -1,13 +1,14 @@
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RegistryLogin, RegistryLogins } from '@ephemera/config';
-import { registryOf } from '@ephemera/domain';
+import { registryOf, withDigest } from '@ephemera/domain';
 import { ContainerStartError } from '@ephemera/lifecycle';
 import type { ReportProgress } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
 import type Docker from 'dockerode';
 import {
   DEFAULT_TIMEOUT_MS,
+  DIGEST_TIMEOUT_MS,
   PULL_EXTENSION_MS,
   PULL_REPORT_INTERVAL_MS,
   PULL_RETRY_MS,
@@ -26,6 +27,11 @@ export interface ImagePulls {
    * @throws ContainerStartError if the registry refuses or is unreachable, or the pull times out
    */
   pull(image: string, timeoutMs: number, reportProgress: ReportProgress): Promise<boolean>;
+  /**
+   * The name of an image with the digest that its registry has for it now. The name as it is if it has
+   * a digest, or if the registry does not say: it may be an image that was built on this host.
+   */
+  resolve(image: string): Promise<string>;
 }
 
 interface Pull {
@@ -135,6 +141,22 @@ export function imagePulls(
   };
 
   return {
+    async resolve(image) {
+      if (image.includes('@')) return image;
+      const authconfig = loginOf(registryOf(image));
+      try {
+        const call = docker
+          .getImage(withTag(image))
+          .distribution({ ...(authconfig && { authconfig }) });
+        const { Descriptor } = await withDeadline('the digest', DIGEST_TIMEOUT_MS, call);
+        return withDigest(image, Descriptor.digest);
+      } catch (error) {
+        const reason = daemonMessage(error);
+        logger?.info({ image, reason }, 'registry has no digest for an image; its name is used');
+        return image;
+      }
+    },
+
     async pull(image, timeoutMs, reportProgress) {
       const pull = join(image, timeoutMs);
       const { ended, progress } = pull;

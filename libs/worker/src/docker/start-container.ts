@@ -1,4 +1,4 @@
-import type { Instance } from '@ephemera/domain';
+import type { Instance, Template } from '@ephemera/domain';
 import { containerName, ContainerStartError } from '@ephemera/lifecycle';
 import type { Containers, StartedContainer, ReportProgress } from '@ephemera/lifecycle';
 import type Docker from 'dockerode';
@@ -21,6 +21,13 @@ interface ContainerCalls {
   readonly remove: (containerId: string) => Promise<void>;
 }
 
+/** What a start creates: one image, even if it needs several attempts. */
+interface Start {
+  readonly instance: Instance;
+  /** Name of the image; with its digest where the creation has named it and a registry has it. */
+  readonly imageName: string;
+}
+
 /** Creates and starts the containers of instances on a host. */
 export function containerStarter(
   dockerHost: DockerHost,
@@ -32,25 +39,28 @@ export function containerStarter(
 
   /** Creates the container and returns its id. Undefined if the host does not have the image. */
   const create = async (
-    instance: Instance,
+    start: Start,
     network: InstancesNetwork,
     index: number,
   ): Promise<string | undefined> => {
+    const { instance, imageName } = start;
     const { range, open } = network;
     const name = containerName(namespace, instance);
     const address = addressIn(instance.template.egress ? open.range : range, index);
     const isolation = await isolationOptions(docker, instance.template);
-    const image = await images.read(instance.template.image, instance.template.user);
+    const image = await images.read(imageName, instance.template.user);
     if (!image) return undefined;
     const labels = labelsOf(namespace, host, instance, image.id);
     try {
       const networking = { name, network: network.name, address, resolvers };
       const placement = { ...networking, labels, image, isolation, cpuPeriod };
-      const call = createContainer(docker, containerProfile(instance, placement));
+      // By its id: another build may get the name after its user and volumes were read.
+      const profile = { ...containerProfile(instance, placement), Image: image.id };
+      const call = createContainer(docker, profile);
       return (await withDeadline('create', START_TIMEOUT_MS, call)).id;
     } catch (error) {
       if (statusOf(error) === 409) {
-        return (await existingContainer(instance, name)) ?? create(instance, network, index);
+        return (await existingContainer(instance, name)) ?? create(start, network, index);
       }
       if (isImageMissing(error)) return undefined;
       throw refusal(error);
@@ -81,12 +91,12 @@ export function containerStarter(
    * or port.
    */
   const createAndStart = async (
-    instance: Instance,
+    start: Start,
     port: PortReservation,
     index: number,
     reportProgress: ReportProgress,
   ): Promise<StartedContainer | 'without image' | undefined> => {
-    const createdId = await create(instance, port.network, index);
+    const createdId = await create(start, port.network, index);
     if (createdId === undefined) return 'without image';
     const container = docker.getContainer(createdId);
     await reportProgress({ step: 'starting', message: 'Starting the container.' });
@@ -110,32 +120,50 @@ export function containerStarter(
    * start limit.
    */
   const startOn = async (
-    instance: Instance,
+    start: Start,
     port: PortReservation,
     nextAddressIndex: () => Promise<number>,
     reportProgress: ReportProgress,
   ): Promise<StartedContainer | 'superseded' | undefined> => {
-    const { image, ready } = instance.template;
+    const { instance, imageName } = start;
     // Starts that a client waits for run before pool starts.
     const priority = instance.pool === undefined ? undefined : 'last';
     const attempt = () =>
       startLimit(
-        async () => createAndStart(instance, port, await nextAddressIndex(), reportProgress),
+        async () => createAndStart(start, port, await nextAddressIndex(), reportProgress),
         priority,
       );
     const first = await attempt();
     if (first !== 'without image') return first;
-    if (!(await pulls.pull(image, ready.within, reportProgress))) return 'superseded';
+    if (!(await pulls.pull(imageName, instance.template.ready.within, reportProgress)))
+      return 'superseded';
     const second = await attempt();
     if (second !== 'without image') return second;
-    throw new ContainerStartError(`The image ${image} is not on this host.`);
+    throw new ContainerStartError(`The image ${imageName} is not on this host.`);
+  };
+
+  /** Undefined if the instance was superseded. */
+  const imageNameFor = async (
+    { image, isImageNamed }: Template,
+    reportProgress: ReportProgress,
+  ): Promise<string | undefined> => {
+    if (isImageNamed !== true) return image;
+    const message = `Asking the registry for the digest of ${image}.`;
+    return (await reportProgress({ step: 'pulling', message })) ? pulls.resolve(image) : undefined;
   };
 
   return async (instance, nextAddressIndex, reportProgress) => {
+    const imageName = await imageNameFor(instance.template, reportProgress);
+    if (imageName === undefined) return undefined;
     for (let attempt = 1; attempt <= MAX_ADDRESS_ATTEMPTS; attempt++) {
       const port = await networks.reserve();
       try {
-        const started = await startOn(instance, port, nextAddressIndex, reportProgress);
+        const started = await startOn(
+          { instance, imageName },
+          port,
+          nextAddressIndex,
+          reportProgress,
+        );
         if (started === 'superseded') return undefined;
         if (!started) continue;
         port.commit();
