@@ -35,6 +35,7 @@ const config: KnipConfig = {
     '.': {
       entry: [
         'scripts/*.{mjs,ts}',
+        'scripts/publish/main.mjs',
         'scripts/mutants/{main,ignore-mutants,score.test}.{ts,mjs}',
         'vitest.coverage.config.ts',
       ],

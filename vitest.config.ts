@@ -50,7 +50,14 @@ const LONG: Readonly<Record<string, readonly string[]>> = {
   'tests/compose': ['compose', 'reproducible-image', 'rights'],
   'tests/e2e': [
     ...['control-plane', 'dashboard', 'examples-command', 'examples-full', 'instance-operations'],
-    ...['many-instances', 'origins', 'readme-template', 'real-application', 'redis-fill'],
+    ...[
+      'many-instances',
+      'origins',
+      'packages',
+      'readme-template',
+      'real-application',
+      'redis-fill',
+    ],
     ...['redis-rights', 'sentinel-faults', 'shutdown', 'try', 'try-nginx', 'two-hosts'],
     'waiting-page',
   ],

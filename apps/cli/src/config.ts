@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 import {
@@ -11,13 +12,29 @@ import {
   readEnvironment,
   redisAddressOf,
 } from '@ephemera/config';
+import { BootError } from '@ephemera/domain';
 import { z } from 'zod';
 
-/** The root folder of the workspace. */
+/** The root folder of the workspace, or of what the published package contains of it. */
 export const workspace = resolve(import.meta.dirname, '../../..');
 
+/** Whether the programs of a deployment are here. The published package has only the command line. */
+const isCheckout = existsSync(join(workspace, 'apps/worker'));
+
+/** What relative paths of the settings refer to. */
+const baseFolder = isCheckout ? workspace : process.cwd();
+
 /** The folder for logs, generated secrets and Redis' files; it persists between starts. */
-export const stateRoot = join(workspace, '.ephemera');
+export const stateRoot = join(baseFolder, '.ephemera');
+
+/** @throws BootError in the published package, where the programs of a deployment are absent */
+export function requireCheckout(command: string): void {
+  if (isCheckout) return;
+  throw new BootError(
+    `"ephemera ${command}" runs programs of a deployment, and this package has only the command line. ` +
+      `In a checkout of the Ephemera repository, use: npx ephemera ${command}`,
+  );
+}
 
 export const schema = z.object({
   ...COMMON,
@@ -63,7 +80,7 @@ export function readConfig(environment = inherited) {
     publicUrl: publicUrlOf(input),
     /** The domain of the host form with the port that visitors use. */
     domain: domainWithPort(input),
-    configFile: resolve(workspace, input.EPHEMERA_CONFIG),
+    configFile: resolve(baseFolder, input.EPHEMERA_CONFIG),
     prefix: input.EPHEMERA_PREFIX,
     publicPort: input.EPHEMERA_PUBLIC_PORT,
     adminPort: input.EPHEMERA_ADMIN_PORT,

@@ -1,5 +1,4 @@
 import { createServer } from 'node:http';
-import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { requireFile, watchConfig, watchKeys } from '@ephemera/config';
@@ -16,6 +15,7 @@ import {
 } from '@ephemera/process';
 import type { App, Shutdown, Logger, TracingConfig } from '@ephemera/process';
 import { readRedisMemory } from '@ephemera/store';
+import manifest from '../package.json' with { type: 'json' };
 import { cellDependencies, connectCell } from './cell.ts';
 import type { CellConfig, CellDependencies } from './cell.ts';
 import { createAdminApi } from './control-plane/admin-api.ts';
@@ -36,7 +36,7 @@ import { continueTrace } from './trace-context.ts';
 import { loadTheme } from './waiting/theme.ts';
 import type { ThemeName } from './waiting/theme.ts';
 
-const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
+const { version } = manifest;
 
 /** Settings of a proxy replica; durations in milliseconds. */
 export interface ProxyConfig extends CellConfig, PublicInterfaceConfig {

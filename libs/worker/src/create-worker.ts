@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { STRICT_POLICY } from '@ephemera/domain';
 import type { Instance, RedisAddress } from '@ephemera/domain';
@@ -37,6 +36,7 @@ import {
   serveHostRpc,
   watchClock,
 } from '@ephemera/store';
+import manifest from '../package.json' with { type: 'json' };
 import { connectHost } from './connect-host.ts';
 import { containerReport } from './container-report.ts';
 import type { HostConfig } from './connect-host.ts';
@@ -83,7 +83,7 @@ import { recordKill, createWorkerMetrics } from './worker-metrics.ts';
 import { keepDelivery, startWebhooks, webhookDependencies } from './webhooks.ts';
 import type { WebhookDependencies } from './webhooks.ts';
 
-const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
+const { version } = manifest;
 
 /** Settings of the worker; durations in milliseconds. */
 export interface WorkerConfig extends HostConfig {

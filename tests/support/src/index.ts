@@ -10,6 +10,7 @@ export * from './manual-clock.ts';
 export * from './memory-containers.ts';
 export * from './memory-instances.ts';
 export * from './memory-kills.ts';
+export * from './npm-registry.ts';
 export * from './otlp-receiver.ts';
 export * from './own-engine.ts';
 export * from './own-machine.ts';

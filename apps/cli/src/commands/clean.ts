@@ -1,6 +1,7 @@
 import { BootError } from '@ephemera/domain';
 import { buildCommand } from '@stricli/core';
 
+import { requireCheckout } from '../config.ts';
 import type { Config } from '../config.ts';
 import type { CliContext } from '../context.ts';
 import { createReporter } from '../terminal/reporter.ts';
@@ -30,6 +31,7 @@ async function removeDeployment(config: Config, screen: Screen): Promise<string>
 
 export const clean = buildCommand({
   async func(this: CliContext) {
+    requireCheckout('clean');
     const { write, end } = createTextWriter(this.process.stdout, false);
     write(`${await removeDeployment(this.config(), this.process.stderr)}\n`);
     end();

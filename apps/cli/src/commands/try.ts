@@ -4,7 +4,7 @@ import type { Hint } from '@ephemera/domain';
 import { buildCommand } from '@stricli/core';
 
 import { hintText } from '../admin-api.ts';
-import { workspace } from '../config.ts';
+import { requireCheckout, workspace } from '../config.ts';
 import type { CliContext } from '../context.ts';
 import { EXIT_CODES } from '../exit-codes.ts';
 import { createPrinter, outputAliases, outputFlags } from '../output.ts';
@@ -53,6 +53,7 @@ function failureText({ image, port, message = '', hint, attempts }: TryResult): 
 
 export const tryCommand = buildCommand({
   async func(this: CliContext, flags: TryFlags, image: string) {
+    requireCheckout('try');
     const print = createPrinter(this, flags);
     const config = this.config();
     const { configFile, environment } = config;

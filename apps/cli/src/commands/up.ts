@@ -1,5 +1,6 @@
 import { buildCommand } from '@stricli/core';
 
+import { requireCheckout } from '../config.ts';
 import type { CliContext } from '../context.ts';
 import { parseInteger } from '../parameters.ts';
 import type { UpOptions } from '../up/up.ts';
@@ -8,6 +9,7 @@ const count = { kind: 'parsed', placeholder: 'n' } as const;
 
 export const up = buildCommand({
   async func(this: CliContext, flags: UpOptions) {
+    requireCheckout('up');
     const { up: start } = await import('../up/up.ts');
     this.exitCode = await start(this.config(), flags);
   },
