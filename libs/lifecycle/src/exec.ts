@@ -82,6 +82,8 @@ export type ExecRefusal =
   | 'invalid'
   /** Too many bytes wait for the command to read its standard input. */
   | 'busy'
+  /** The worker is stopping. Another one may do it. */
+  | 'stopping'
   /** The worker could not end a command on this host. `detail` says why. */
   | 'unsupported';
 

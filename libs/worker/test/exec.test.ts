@@ -3,7 +3,7 @@ import type { Instance, Template } from '@ephemera/domain';
 import { createLogger } from '@ephemera/process';
 import type { ExecRequest } from '@ephemera/lifecycle';
 import { waitFor } from '@ephemera/test-support';
-import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { execProcesses } from '../src/docker/exec-processes.ts';
 import { runCommand } from '../src/docker/run-command.ts';
 import { createExecEngine } from '../src/exec/exec-engine.ts';
@@ -322,6 +322,52 @@ test('100 parallel commands: as many run as the limit of an instance, and none i
   expect([running.length, refused.length]).toEqual([16, 84]);
   await engine.stop();
   expect((await processesIn(containerId)).filter((line) => line === 'sleep 420')).toEqual([]);
+});
+
+test('a kill in a paused container is refused at once, and is not tried in rounds', async () => {
+  const { engine, processes, start } = open();
+  const command = await start(shell('sleep 421'));
+  // A pause while Docker starts a command can block the daemon.
+  await waitFor('it', async () => (await processesIn(containerId)).includes('sleep 421'));
+  const container = fixture.docker.getContainer(containerId);
+  await container.pause();
+  try {
+    const search = { execIds: [command.execId] };
+    await expect(processes.signal(containerId, search, 'KILL')).rejects.toThrow('is paused');
+  } finally {
+    await container.unpause();
+  }
+  await engine.kill(command, 'KILL');
+  await waitFor('the end of the command', () => !command.isRunning);
+});
+
+test('the stop of the worker searches a container for all its commands at once', async () => {
+  const { engine, processes, start } = open();
+  const commands = await Promise.all(
+    Array.from({ length: 8 }, () => start(shell('setsid sleep 422 & sleep 423'))),
+  );
+  const isInContainer = async () =>
+    (await processesIn(containerId)).filter((line) => /^sleep 42[23]/.test(line)).length;
+  await waitFor('their processes', async () => (await isInContainer()) === 16);
+  const signal = vi.spyOn(processes, 'signal');
+  await engine.stop();
+  const execIds = commands.map(({ execId }) => execId);
+  for (const [, search] of signal.mock.calls) {
+    expect([...search.execIds].sort()).toEqual([...execIds].sort());
+  }
+  expect(signal).toHaveBeenCalled();
+  expect(await isInContainer()).toBe(0);
+  await waitFor('their ends', () => commands.every(({ isRunning }) => !isRunning));
+  expect(commands[0]?.state).toEqual({ state: 'killed', reason: 'worker_stopped' });
+});
+
+test('no command starts while the worker stops, and one that is being started is killed', async () => {
+  const { engine } = open();
+  const starting = engine.start(instance, shell('sleep 424'));
+  const stopped = engine.stop();
+  expect(await engine.start(instance, shell('true'))).toMatchObject({ why: 'stopping' });
+  await Promise.all([starting, stopped]);
+  expect(await processesIn(containerId)).not.toContain('sleep 424');
 });
 
 test('a command of an earlier worker is lost, and its processes are found', async () => {

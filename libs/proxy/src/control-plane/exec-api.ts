@@ -238,6 +238,8 @@ function refusal(why: ExecRefusal, instance: Instance, detail?: string): ApiErro
       return new ApiError({ kind: 'full', limit: 'commands' });
     case 'busy':
       return new ApiError({ kind: 'full', limit: 'input' });
+    case 'stopping':
+      return new ApiError({ kind: 'host_unavailable' });
     case 'unknown':
       return new ApiError({ kind: 'not_found', what: 'command of this id in this instance' });
     case 'invalid':

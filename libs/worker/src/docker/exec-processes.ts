@@ -26,6 +26,11 @@ const MARKED_LINE_LENGTH = 32_768;
 /** Commands that are reported per container. Any process can write a mark into its arguments. */
 const MAX_LISTED = 32;
 
+/** A container is paused: its processes do not end before it is resumed, also after `KILL`. */
+export class ContainerPausedError extends Error {
+  override readonly name = 'ContainerPausedError';
+}
+
 /** Some processes of a container. */
 export interface ProcessSearch {
   /** Processes with the marks of these commands, and their descendants. */
@@ -41,7 +46,7 @@ export interface ExecProcesses {
   /**
    * Sends a signal to every process that is found. `KILL` is repeated until none is left.
    * @returns how many were found at first; NaN if the output of the helper cannot be read
-   * @throws Error if some are left
+   * @throws ContainerPausedError at once, for `KILL`; Error if some are left
    */
   signal(containerId: string, search: ProcessSearch, signal: ExecSignal): Promise<number>;
   /**
@@ -75,6 +80,10 @@ export function execProcesses(
         const call = withDeadline('inspect', DEFAULT_TIMEOUT_MS, container.inspect());
         const seen = await ignoreStatus([404], call);
         if (seen?.State.Running !== true) return 0;
+        // The rounds of the search below would occupy one of the few searches in vain.
+        if (signal === 'KILL' && seen.State.Paused) {
+          throw new ContainerPausedError('the container is paused');
+        }
         const { Id: cgroup, State: state } = seen;
         const script = signalScript({ execIds, leaders, signal, init: state.Pid, cgroup });
         if (image === undefined) {

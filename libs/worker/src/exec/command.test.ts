@@ -115,6 +115,47 @@ test('what a command leaves behind is given up after some failed kills', async (
   expect(kills).toBe(5);
 });
 
+test('failed kills before the exit do not count for what is left after it', async () => {
+  let isRunning = true;
+  let kills = 0;
+  let restKills = 0;
+  const command = await open({
+    inspect: () => Promise.resolve(isRunning ? RUNNING : EXITED),
+    onDocker: (socket) => socket.resume().end(),
+    processes: {
+      mayBeLeft: () => Promise.resolve(true),
+      signal() {
+        if (isRunning) kills++;
+        else restKills++;
+        return Promise.reject(new Error('processes are left'));
+      },
+    },
+    killPauseMs: 1,
+  });
+  await command.kill('timeout').catch(() => undefined);
+  const exit = command.waitForExit(() => undefined);
+  await waitFor('six failed kills', () => kills === 6);
+  isRunning = false;
+  await exit;
+  expect(restKills).toBe(5);
+});
+
+test('input that Docker can no longer read does not count as waiting', async () => {
+  let docker: Socket | undefined;
+  const command = await open({
+    inspect: () => Promise.resolve(RUNNING),
+    onDocker: (socket) => (docker = socket.pause()),
+  });
+  // More than the buffers of both sockets take.
+  void command.write({ data: Buffer.alloc(32_000_000).toString('base64'), end: false });
+  expect(command.waitingInputBytes).toBeGreaterThan(0);
+  await waitFor('the connection', () => docker !== undefined);
+  docker?.end();
+  await waitFor('the end of the input', () => command.waitingInputBytes === 0);
+  const more = await command.write({ data: '', end: true });
+  expect(more).toEqual({ kind: 'refused', why: 'ended' });
+});
+
 test('input that the command does not read is limited', async () => {
   const command = await open({ inspect: () => Promise.resolve(RUNNING) });
   const data = Buffer.alloc(MAX_WAITING_INPUT_BYTES).toString('base64');

@@ -20,13 +20,14 @@ import {
   KILL_TIMEOUT_MS,
   LAST_OUTPUT_LIMIT_MS,
   LAST_OUTPUT_MS,
-  MAX_KILL_PAUSE_MS,
+  MAX_KILLS,
   MAX_LAG_BYTES,
   MAX_REST_KILLS,
   MAX_WAITING_INPUT_BYTES,
   OUTPUT_BYTES,
   PART_BYTES,
 } from './limits.ts';
+import { KillRetries } from './kill-retries.ts';
 import { OutputRing } from './output-ring.ts';
 
 type StreamName = 'stdout' | 'stderr';
@@ -55,7 +56,9 @@ export class Command {
   readonly #started: StartedCommand;
   readonly #processes: ExecProcesses;
   readonly #lastOutputLimitMs: number;
-  readonly #killPauseMs: number;
+  /** Of the processes that run, and of those that it has left behind. */
+  readonly #kills: KillRetries;
+  readonly #restKills: KillRetries;
   readonly #output = { stdout: new OutputRing(OUTPUT_BYTES), stderr: new OutputRing(OUTPUT_BYTES) };
   readonly #readers = new Set<{ stdout: number; stderr: number }>();
   readonly #timeout: NodeJS.Timeout | undefined;
@@ -67,10 +70,8 @@ export class Command {
   #hasClosed = false;
   #exitPause = 10;
   #lastOutputAt = performance.now();
+  #isKilledElsewhere = false;
   #killing: Promise<void> | undefined;
-  #failedKills = 0;
-  /** By `performance.now()`. */
-  #nextKillAt = 0;
 
   constructor(options: {
     readonly execId: string;
@@ -92,7 +93,9 @@ export class Command {
     this.#started = started;
     this.#processes = processes;
     this.#lastOutputLimitMs = options.lastOutputLimitMs ?? LAST_OUTPUT_LIMIT_MS;
-    this.#killPauseMs = options.killPauseMs ?? INSPECT_INTERVAL_MS;
+    const killPauseMs = options.killPauseMs ?? INSPECT_INTERVAL_MS;
+    this.#kills = new KillRetries(MAX_KILLS, killPauseMs);
+    this.#restKills = new KillRetries(MAX_REST_KILLS, killPauseMs);
     const { stream } = started;
     const onChunk = demultiplex(request.tty, (name, bytes) => {
       this.#output[name].append(bytes);
@@ -103,9 +106,11 @@ export class Command {
       if (this.#isTooFarAhead()) stream.pause();
       this.#notify();
     });
-    // The end of the command is read from Docker. A failed connection ends only the output.
+    // The end of the command is read from Docker. A failed connection ends only output and input.
     const onClose = (): void => {
       this.#hasClosed = true;
+      // Docker reads no more input either. What waits would count towards the limit of the host.
+      stream.destroy();
       this.#notify();
     };
     stream.once('end', onClose).once('close', onClose).on('error', onClose);
@@ -133,7 +138,8 @@ export class Command {
 
   /** Bytes of the standard input that the command has not read. */
   get waitingInputBytes(): number {
-    return this.#started.stream.writableLength;
+    const { stream } = this.#started;
+    return stream.destroyed ? 0 : stream.writableLength;
   }
 
   get storedBytes(): number {
@@ -196,6 +202,12 @@ export class Command {
     this.#killedBecause ??= reason;
     this.#killing ??= this.#kill().finally(() => (this.#killing = undefined));
     return this.#killing;
+  }
+
+  /** The caller kills it, and what it leaves behind. The first reason is reported. */
+  expectKill(reason: ExecKillReason): void {
+    this.#killedBecause ??= reason;
+    this.#isKilledElsewhere = true;
   }
 
   /** The process id on the host of its first process; 0 before it is started. Undefined: no container. */
@@ -307,12 +319,13 @@ export class Command {
         if (!seen) return undefined;
         if (!this.#isAlive(seen)) {
           await this.#lastOutput();
-          const isDone = await this.#tryKill(() => this.#killRest(seen.pid), onError);
+          if (this.#isKilledElsewhere) return seen;
+          const isDone = await this.#restKills.try(() => this.#killRest(seen.pid), onError);
           // What could not be killed ends with the instance.
-          if (isDone || this.#failedKills >= MAX_REST_KILLS) return seen;
-        } else if (this.#killedBecause !== undefined) {
+          if (isDone || this.#restKills.areOver) return seen;
+        } else if (this.#killedBecause !== undefined && !this.#isKilledElsewhere) {
           const reason = this.#killedBecause;
-          await this.#tryKill(() => this.kill(reason), onError);
+          await this.#kills.try(() => this.kill(reason), onError);
         }
       } catch (error) {
         onError(error);
@@ -341,21 +354,6 @@ export class Command {
   async #killRest(leader: number): Promise<void> {
     if (await this.#processes.mayBeLeft(this.containerId, this.execId, leader)) {
       await this.#signal('KILL', leader);
-    }
-  }
-
-  /** Returns whether the kill was done: not if it fails, or if the last failure was just now. */
-  async #tryKill(kill: () => Promise<void>, onError: (error: unknown) => void): Promise<boolean> {
-    if (performance.now() < this.#nextKillAt) return false;
-    try {
-      await kill();
-      return true;
-    } catch (error) {
-      onError(error);
-      this.#failedKills++;
-      const pause = Math.min(this.#killPauseMs * 2 ** this.#failedKills, MAX_KILL_PAUSE_MS);
-      this.#nextKillAt = performance.now() + pause;
-      return false;
     }
   }
 

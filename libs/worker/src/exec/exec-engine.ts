@@ -20,6 +20,8 @@ import { Command } from './command.ts';
 import type { ExecTarget } from './command.ts';
 import {
   END_REASON_MS,
+  KILL_PAUSE_MS,
+  KILL_TIMEOUT_MS,
   KEPT_MS,
   MAX_HOST_INPUT_BYTES,
   MAX_KEPT_BYTES,
@@ -56,7 +58,7 @@ export interface ExecEngine {
   write(command: Command, input: ExecInput): Promise<ExecResult<null>>;
   /** Signals every process of a command. `KILL` returns once none is left. */
   kill(command: Command, signal: ExecSignal): Promise<ExecResult<null>>;
-  /** Kills all running commands of this process. */
+  /** Starts no more commands, and kills all that run, those of a container together. */
   stop(): Promise<void>;
 }
 
@@ -71,6 +73,8 @@ export function createExecEngine(ports: ExecPorts): ExecEngine {
   const commands = new Map<string, Command>();
   /** Starts that Docker has not answered, by instance. They count as running. */
   const starting = new Map<string, number>();
+  const starts = new Set<Promise<unknown>>();
+  let isStopping = false;
 
   const runningOf = (id?: string): number => {
     let count = 0;
@@ -104,50 +108,13 @@ export function createExecEngine(ports: ExecPorts): ExecEngine {
   };
 
   return {
-    async start(target, request) {
-      const { id, generation } = target;
-      const instance = await instances.get(id);
-      const refusal = whyRefused(instance, generation);
-      if (refusal) return refused(refusal);
-      if (!processes.isSupported) {
-        return refused(
-          'unsupported',
-          'The worker can end no commands: run it as root, or set EPHEMERA_FIREWALL_IMAGE.',
-        );
-      }
-      const isFull =
-        runningOf(id) >= MAX_RUNNING_PER_INSTANCE || runningOf() >= MAX_RUNNING_PER_HOST;
-      if (isFull || !hasCapacityForInput()) return refused('full');
-      starting.set(id, (starting.get(id) ?? 0) + 1);
-      try {
-        const containerId = await containerOf(target);
-        if (containerId === undefined) return refused('gone');
-        // The last check, in one step with the event: the instance may have ended meanwhile.
-        if (!(await recordExec(target))) {
-          return refused(whyRefused(await instances.get(id), generation) ?? 'gone');
-        }
-        const execId = `${workerId}${newId(randomBytes)}`;
-        const started = await run(containerId, execId, request);
-        const command = new Command({ execId, target, containerId, request, started, processes });
-        commands.set(execId, command);
-        prune();
-        watch(command);
-        return { kind: 'done', value: command };
-      } catch (error) {
-        const status = statusOf(error);
-        if (status === 404) return refused('gone');
-        if (status === 409) {
-          return refused(whyRefused(await instances.get(id), generation) ?? 'gone');
-        }
-        if (status === 400 || /OCI runtime|unable to find/i.test(daemonMessage(error))) {
-          return refused('invalid', daemonMessage(error));
-        }
-        throw error;
-      } finally {
-        const left = (starting.get(id) ?? 1) - 1;
-        if (left === 0) starting.delete(id);
-        else starting.set(id, left);
-      }
+    start(target, request) {
+      if (isStopping) return Promise.resolve(refused('stopping'));
+      const started = start(target, request);
+      starts.add(started);
+      const forget = (): unknown => starts.delete(started);
+      started.then(forget, forget);
+      return started;
     },
 
     find({ id, generation }, execId) {
@@ -185,16 +152,82 @@ export function createExecEngine(ports: ExecPorts): ExecEngine {
     },
 
     async stop() {
-      const running = [...commands.values()].filter(({ isRunning }) => isRunning);
-      const kills = running.map((command) => command.kill('worker_stopped'));
-      for (const kill of await Promise.allSettled(kills)) {
-        if (kill.status === 'rejected') {
-          logger.warn({ err: kill.reason as Error }, 'processes of a command not killed');
-        }
-      }
-      for (const command of running) command.close();
+      isStopping = true;
+      await Promise.allSettled(starts);
+      await killAll([...commands.values()].filter(({ isRunning }) => isRunning));
     },
   };
+
+  async function start(target: ExecTarget, request: ExecRequest): Promise<ExecResult<Command>> {
+    const { id, generation } = target;
+    const instance = await instances.get(id);
+    const refusal = whyRefused(instance, generation);
+    if (refusal) return refused(refusal);
+    if (!processes.isSupported) {
+      return refused(
+        'unsupported',
+        'The worker can end no commands: run it as root, or set EPHEMERA_FIREWALL_IMAGE.',
+      );
+    }
+    const isFull = runningOf(id) >= MAX_RUNNING_PER_INSTANCE || runningOf() >= MAX_RUNNING_PER_HOST;
+    if (isFull || !hasCapacityForInput()) return refused('full');
+    starting.set(id, (starting.get(id) ?? 0) + 1);
+    try {
+      const containerId = await containerOf(target);
+      if (containerId === undefined) return refused('gone');
+      // The last check, in one step with the event: the instance may have ended meanwhile.
+      if (!(await recordExec(target))) {
+        return refused(whyRefused(await instances.get(id), generation) ?? 'gone');
+      }
+      const execId = `${workerId}${newId(randomBytes)}`;
+      const started = await run(containerId, execId, request);
+      const command = new Command({ execId, target, containerId, request, started, processes });
+      commands.set(execId, command);
+      prune();
+      watch(command);
+      return { kind: 'done', value: command };
+    } catch (error) {
+      const status = statusOf(error);
+      if (status === 404) return refused('gone');
+      if (status === 409) {
+        return refused(whyRefused(await instances.get(id), generation) ?? 'gone');
+      }
+      if (status === 400 || /OCI runtime|unable to find/i.test(daemonMessage(error))) {
+        return refused('invalid', daemonMessage(error));
+      }
+      throw error;
+    } finally {
+      const left = (starting.get(id) ?? 1) - 1;
+      if (left === 0) starting.delete(id);
+      else starting.set(id, left);
+    }
+  }
+
+  /** Searches a container for all its commands at once: a search is costly, and the time to stop is limited. */
+  async function killAll(running: readonly Command[]): Promise<void> {
+    for (const command of running) command.expectKill('worker_stopped');
+    const inContainers = Map.groupBy(running, ({ containerId }) => containerId);
+    const kills = Array.from(inContainers, async ([containerId, group]) => {
+      const execIds = group.map(({ execId }) => execId);
+      const deadline = performance.now() + KILL_TIMEOUT_MS;
+      // Docker may still be starting some: then the search does not find them.
+      for (let pause = KILL_PAUSE_MS; ; pause *= 2) {
+        const pids = await Promise.all(group.map((command) => command.leader()));
+        const leaders = pids.filter((pid): pid is number => pid !== undefined && pid !== 0);
+        await processes.signal(containerId, { execIds, leaders }, 'KILL');
+        const areAlive = await Promise.all(group.map((command) => command.isInDocker()));
+        if (!areAlive.includes(true)) return;
+        if (performance.now() > deadline) throw new Error('commands still run after SIGKILL');
+        await sleep(pause);
+      }
+    });
+    for (const kill of await Promise.allSettled(kills)) {
+      if (kill.status === 'rejected') {
+        logger.warn({ err: kill.reason as Error }, 'processes of commands not killed');
+      }
+    }
+    for (const command of running) command.close();
+  }
 
   /** Waits for the end of a command, and kills what it leaves behind. */
   function watch(command: Command): void {

@@ -30,6 +30,8 @@ export const KILL_TIMEOUT_MS = 5_000;
 export const KILL_PAUSE_MS = 50;
 /** The longest pause before a failed kill is repeated, ms. It starts at two seconds and doubles. */
 export const MAX_KILL_PAUSE_MS = 60_000;
+/** How often a kill of a command that runs is repeated, over about a quarter of an hour. */
+export const MAX_KILLS = 20;
 /** How often the processes that an ended command has left are killed, if that fails. */
 export const MAX_REST_KILLS = 5;
 /** How long the end of the instance is awaited that explains the death of a command, ms. */
