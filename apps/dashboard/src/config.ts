@@ -29,9 +29,7 @@ export const schema = z.object({
   EPHEMERA_CONFIG: z
     .string()
     .default('ephemera.yml')
-    .describe(
-      'Path of the configuration file with templates, tokens and webhooks. The dashboard reads only the tokens.',
-    ),
+    .describe('Path of the configuration file with templates, tokens and webhooks.'),
 });
 
 /** @throws ConfigError with every issue at once */

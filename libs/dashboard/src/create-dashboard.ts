@@ -40,8 +40,8 @@ async function startDashboard(
   config: DashboardConfig,
   { logger, shutdown }: { readonly logger: Logger; readonly shutdown: Shutdown },
 ): Promise<void> {
-  const watched = watchConfig(config.tokensPath, logger, (file) => file?.tokens ?? {});
-  const tokens = createTokens(config.adminToken, () => watched.current);
+  const watched = watchConfig(config.tokensPath, logger, (file) => file);
+  const tokens = createTokens(config.adminToken, () => watched.current?.tokens ?? {});
   shutdown.onShutdown('configuration', () => watched.close());
   const keys = keysOf(config.namespace);
 

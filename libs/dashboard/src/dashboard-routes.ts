@@ -23,6 +23,7 @@ export const SESSION_PATH = '/dashboard';
 /** The pages that a login may lead to. */
 const PAGES = [
   '/dashboard/instances',
+  '/dashboard/templates',
   '/dashboard/ended',
   '/dashboard/events',
   '/dashboard/queues',
@@ -240,6 +241,12 @@ export const dashboardRoutes = {
       template: optionalField(z.string().max(100)),
       type: optionalField(z.enum(EVENT_TYPES)),
     }),
+    responses: { ...guarded, 200: page('The page') },
+  }),
+  templates: defineRoute({
+    method: 'GET',
+    path: '/dashboard/templates',
+    summary: 'The page of the templates and webhooks',
     responses: { ...guarded, 200: page('The page') },
   }),
   ended: defineRoute({

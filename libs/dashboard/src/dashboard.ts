@@ -25,20 +25,28 @@ import type { OverviewPorts } from './instances/instances-page.ts';
 import { instanceRoutes } from './instances/instances-routes.ts';
 import { instancePageRoutes } from './instance/instance-page-routes.ts';
 import type { InstancePageStore } from './instance/instance-page-routes.ts';
+import { templatesRoute } from './templates/templates-route.ts';
+import type { Configured, TemplatesPorts } from './templates/templates-page.ts';
 import { securityHeaders } from './security-headers.ts';
 
 export interface DashboardDependencies {
   readonly redis: Redis;
   readonly keys: Keys;
-  readonly store: OverviewPorts & InstancePageStore;
+  readonly store: OverviewPorts & InstancePageStore & TemplatesPorts['store'];
   /** Asks the workers of a host for logs and usage. */
   readonly hostRpc: HostRpc;
-  readonly jobs: Pick<Producers, 'killRequests' | 'killJobs' | 'killJobOf'>;
+  readonly jobs: Pick<Producers, 'killRequests' | 'killJobs' | 'killJobOf' | 'deliveries'>;
   /** bull-board below `/dashboard/queues`. */
   readonly board: Middleware;
   readonly tokens: TokenSet;
-  /** The configuration file; `issues` are the errors that keep its present version from use. */
-  readonly configFile: { readonly issues: readonly ConfigIssue[] };
+  /**
+   * The last valid version of the configuration file, undefined where there is none; `issues` are the
+   * errors that keep its present version from use.
+   */
+  readonly configFile: {
+    readonly current: Configured | undefined;
+    readonly issues: readonly ConfigIssue[];
+  };
   /** Signs sessions. */
   readonly sessionKey: string;
   readonly stopping: () => boolean;
@@ -83,6 +91,11 @@ export function dashboardApp(parts: DashboardDependencies): Koa {
   app.use(mountRoutes(open, mounting));
   app.use(authenticate({ tokens, sessions, authThrottle, instances: parts.store.instances }));
   app.use(parts.board);
-  app.use(mountRoutes([...instanceRoutes(parts), ...instancePageRoutes(parts)], mounting));
+  app.use(
+    mountRoutes(
+      [...instanceRoutes(parts), ...instancePageRoutes(parts), templatesRoute(parts)],
+      mounting,
+    ),
+  );
   return app;
 }

@@ -9,7 +9,7 @@ import { createProducers, killQueue } from '@ephemera/queue';
 import type { KillJob, Producers } from '@ephemera/queue';
 import { createTokens, hashToken } from '@ephemera/http';
 import { createLogger, listen } from '@ephemera/process';
-import type { ConfigIssue, TokenEntries } from '@ephemera/config';
+import type { ConfigIssue, TemplateSet, TokenEntries } from '@ephemera/config';
 import { connectRedis, createStore, keysOf } from '@ephemera/store';
 import type { Hosts, InstanceStore } from '@ephemera/store';
 import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
@@ -65,6 +65,12 @@ export const host: { reply(request: HostRequest): HostReply<unknown> | undefined
 /** The present errors of the configuration file. Tests may change them. */
 export const configIssues: ConfigIssue[] = [];
 
+/** The configuration file. Tests may change it. */
+export const configFile: { current: TemplateSet | undefined; issues: ConfigIssue[] } = {
+  current: undefined,
+  issues: configIssues,
+};
+
 /** Tokens in addition to the admin token, as in the configuration. Tests may change them. */
 export const entries: Record<string, TokenEntries[string]> = {
   looker: { hash: [hashToken(READER)], scopes: ['read'] },
@@ -95,7 +101,7 @@ export async function openDashboard(names: readonly string[] = []): Promise<Fixt
     jobs: producers,
     board: board.middleware,
     tokens: createTokens(TOKEN, () => entries),
-    configFile: { issues: configIssues },
+    configFile,
     sessionKey: TOKEN,
     stopping: () => false,
     names,

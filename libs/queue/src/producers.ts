@@ -1,6 +1,6 @@
 import type { Instance, InstanceEvent } from '@ephemera/domain';
 import type { KillRequests, KillJobs, Spawns } from '@ephemera/lifecycle';
-import { Queue } from 'bullmq';
+import { type Job, Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import {
   KILL_OPTIONS,
@@ -42,6 +42,28 @@ export interface KillJobStatus {
   readonly error: string | undefined;
 }
 
+/** A delivery to a webhook whose last attempt failed. */
+export interface TroubledDelivery {
+  readonly jobId: string;
+  readonly webhook: string;
+  readonly event: InstanceEvent['type'];
+  /** The id of the instance. */
+  readonly id: string;
+  /** Attempts that have ended. */
+  readonly attempts: number;
+  /** The error of the last attempt. */
+  readonly error: string;
+  /** Whether it is tried again. After the last attempt it is not. */
+  readonly isRetried: boolean;
+}
+
+/** The deliveries to all webhooks. */
+export interface DeliveryReport {
+  readonly jobs: QueueDepth['jobs'];
+  /** The next retries, then the latest that were given up. */
+  readonly troubled: readonly TroubledDelivery[];
+}
+
 export interface Producers {
   readonly spawns: Spawns;
   readonly killJobs: KillJobs;
@@ -55,6 +77,8 @@ export interface Producers {
   ): Promise<KillJobStatus | undefined>;
   /** The jobs of the spawn queue and of the kill queue of a host. */
   depths(host: string): Promise<readonly QueueDepth[]>;
+  /** @param max how many retries and how many given-up deliveries are read */
+  deliveries(max: number): Promise<DeliveryReport>;
   close(): Promise<void>;
 }
 
@@ -155,10 +179,32 @@ export function createProducers(
     },
     depths: (host) =>
       Promise.all([SPAWN_QUEUE, killQueue(host)].map((name) => depthOf(queue(name)))),
+    async deliveries(max) {
+      const webhooks = queue(WEBHOOK_QUEUE);
+      const [{ jobs }, retried, failed] = await Promise.all([
+        depthOf(webhooks),
+        webhooks.getJobs(['delayed'], 0, max - 1, true) as Promise<Job<WebhookJob>[]>,
+        webhooks.getJobs(['failed'], 0, max - 1) as Promise<Job<WebhookJob>[]>,
+      ]);
+      const troubled = [
+        ...retried.map((job) => troubleOf(job, true)),
+        ...failed.map((job) => troubleOf(job, false)),
+      ];
+      return { jobs, troubled };
+    },
     async close() {
       await Promise.all([...queues.values()].map((item) => item.close()));
     },
   };
+}
+
+function troubleOf(
+  { id: jobId = '', data: { webhook, event }, attemptsMade, failedReason }: Job<WebhookJob>,
+  isRetried: boolean,
+): TroubledDelivery {
+  const { type, id } = event;
+  const error = failedReason || 'no reason is recorded';
+  return { jobId, webhook, event: type, id, attempts: attemptsMade, error, isRetried };
 }
 
 /**

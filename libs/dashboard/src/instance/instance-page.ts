@@ -10,6 +10,7 @@ import { EXTENSIONS } from '../dashboard-routes.ts';
 import type { INSTANCE_NOTICES } from '../dashboard-routes.ts';
 import { hintText } from '../instances/instances-table.ts';
 import { configBanner } from '../pages/config-banner.ts';
+import { factList, limitsText, section } from '../pages/facts.ts';
 import { layout } from '../pages/layout.ts';
 import { ago, left, moment } from '../pages/times.ts';
 
@@ -140,7 +141,7 @@ function form(id: string, action: string, label: string): Html {
 function lease({ instance, now }: InstanceView): Html {
   const { state, expiresAt, maxExpiresAt, template } = instance;
   if (isDead(state) || state === 'draining') {
-    return section('Lease', list([['Ended', exact(now, instance.lastTransitionAt)]]));
+    return section('Lease', factList([['Ended', exact(now, instance.lastTransitionAt)]]));
   }
   const due = dueAt(instance);
   const isServed = state === 'ready' || state === 'warm' || state === 'paused';
@@ -152,7 +153,7 @@ function lease({ instance, now }: InstanceView): Html {
           >${isServed ? (due < expiresAt ? 'left, unless used' : 'left') : 'to be ready'}</span
         >
       </p>
-      ${list([
+      ${factList([
         [isServed ? 'Deadline' : 'Start deadline', exact(now, expiresAt)],
         ['Latest deadline', exact(now, maxExpiresAt)],
         ['Idle timeout', template.idleTimeout === undefined ? 'none' : left(template.idleTimeout)],
@@ -195,10 +196,10 @@ function timelineSection({ timeline, instance, now }: InstanceView): Html {
 }
 
 function facts({ instance, namespace }: InstanceView): Html {
-  const { template, host, owner, pool, limits } = { ...instance, limits: instance.template.limits };
+  const { template, host, owner, pool } = instance;
   return section(
     'Container',
-    list([
+    factList([
       ['Template', template.name],
       ['Image', html`<code>${template.image}</code>`],
       ['Host', host ?? 'none yet'],
@@ -207,10 +208,7 @@ function facts({ instance, namespace }: InstanceView): Html {
         host !== undefined && html`<code>${containerName(namespace, started(instance))}</code>`,
       ],
       ['Address', instance.address !== undefined && html`<code>${instance.address}</code>`],
-      [
-        'Limits',
-        `${megabytes(limits.memory)} memory, ${limits.cpus} CPU, ${limits.pids} processes`,
-      ],
+      ['Limits', limitsText(template.limits)],
       ['Started by', owner],
       ['Pool', pool !== undefined && 'not claimed yet'],
     ]),
@@ -238,7 +236,7 @@ function routeSection({ instance, route }: InstanceView): Html {
     route?.state === 'ready' && html`<code>${route.address}:${route.port}</code> on ${route.host}`;
   return section(
     'Route',
-    list([
+    factList([
       ['Answer', route === undefined ? 'no route: 404' : ANSWERS[route.state]],
       ['Generation', route?.generation],
       ['Upstream', upstream],
@@ -266,7 +264,7 @@ function killJob({ killJob: job, now }: InstanceView): Html {
     'Kill job',
     job === undefined
       ? html`<p class="soft">There is none now.</p>`
-      : html`${list([
+      : html`${factList([
             ['State', job.state],
             ['Runs', job.runsAt !== undefined && exact(now, job.runsAt)],
             ['Attempts', job.attempts],
@@ -304,7 +302,7 @@ function environment({ env, template }: Instance): Html {
 
 function metadata({ metadata: entries }: Instance): Html {
   const rows = Object.entries(entries);
-  return section('Metadata', rows.length === 0 ? html`<p class="soft">None.</p>` : list(rows));
+  return section('Metadata', rows.length === 0 ? html`<p class="soft">None.</p>` : factList(rows));
 }
 
 function usage(id: string): Html {
@@ -342,32 +340,7 @@ function log(id: string): Html {
   </section>`;
 }
 
-function section(title: string, body: Html): Html {
-  return html`<section class="panel">
-    <h2>${title}</h2>
-    ${body}
-  </section>`;
-}
-
-/** A description list. Rows without a value are left out. */
-function list(rows: readonly (readonly [string, Fragment])[]): Html {
-  const shown = rows.filter(([, value]) => value !== undefined && value !== false);
-  return html`<dl class="facts">
-    ${shown.map(
-      ([name, value]) =>
-        html`<div>
-          <dt>${name}</dt>
-          <dd>${value}</dd>
-        </div>`,
-    )}
-  </dl>`;
-}
-
 /** A time as its distance from now. */
 function exact(now: number, at: number): Html {
   return moment(at, at > now ? `in ${left(at - now)}` : ago(now - at));
-}
-
-function megabytes(bytes: number): string {
-  return `${Math.round(bytes / 1024 ** 2)} MiB`;
 }

@@ -6,7 +6,7 @@ import { LOGOUT } from '../dashboard-routes.ts';
 export interface Page {
   readonly title: string;
   /** The open part of the navigation; absent on pages without a session. */
-  readonly here?: 'instances' | 'ended' | 'events';
+  readonly here?: 'instances' | 'templates' | 'ended' | 'events';
   readonly script?: string;
   /** A further style sheet. */
   readonly style?: string;
@@ -46,6 +46,9 @@ function banner(here: Page['here']): Html {
     <nav aria-label="Dashboard">
       <a href="/dashboard/instances" ${here === 'instances' && html`aria-current="page"`}
         >Instances</a
+      >
+      <a href="/dashboard/templates" ${here === 'templates' && html`aria-current="page"`}
+        >Templates</a
       >
       <a href="/dashboard/ended" ${here === 'ended' && html`aria-current="page"`}>Ended</a>
       <a href="/dashboard/events" ${here === 'events' && html`aria-current="page"`}>Events</a>
