@@ -257,6 +257,7 @@ test.each([
   ['ready: {http: /, status: 500-200}', 'templates.demo.ready.status: "500-200" begins above its'],
   ['title: "a\\0b"', 'templates.demo.title: must be one line of text'],
   ['title: "\\e"', 'templates.demo.title: must be one line of text'],
+  ['env: {EPHEMERA_ID: x}', 'templates.demo.env.EPHEMERA_ID: is set by Ephemera'],
   ['user: -1', 'templates.demo.user: must be image, a user'],
   ['user: 1.5', 'templates.demo.user: must be image, a user'],
   ['user: 4294967295', 'templates.demo.user: must be image, a user'],

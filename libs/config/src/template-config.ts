@@ -31,6 +31,9 @@ const name = z
   .regex(/^[a-z][a-z0-9-]{0,40}$/, 'names are lowercase letters, digits and hyphens, at most 41');
 const variable = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not a valid variable name');
 
+/** Set in every container, whatever the template says. */
+const OWN_VARIABLES = ['EPHEMERA_ID', 'EPHEMERA_PORT', 'EPHEMERA_BASE_PATH', 'EPHEMERA_URL'];
+
 /** The kernel would cut arguments and variables at a NUL character. */
 const withoutNul = z
   .string()
@@ -268,7 +271,13 @@ export const templateSchema = z
         'Replaces the command of the image. The placeholders `{id}`, `{port}`, `{basePath}`, `{url}` and `{token}` are substituted. `{{id}}` writes `{id}`; `${id}` and all other braces are unchanged.',
       ),
     env: z
-      .record(variable, withoutNul)
+      .record(
+        variable.refine(
+          (key) => !OWN_VARIABLES.includes(key),
+          'is set by Ephemera; an application that needs another name can take {id}, {port}, {basePath} or {url}',
+        ),
+        withoutNul,
+      )
       .prefault({})
       .describe(
         'Environment variables, with the same placeholders as `command`. Variables of an API request are taken as they are, see `envAllow`. `EPHEMERA_ID`, `EPHEMERA_PORT`, `EPHEMERA_BASE_PATH` and `EPHEMERA_URL` are always set.',

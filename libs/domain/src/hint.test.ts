@@ -49,6 +49,15 @@ describe('a read-only root', () => {
     expect(of(line)).toMatchObject({ code: 'read_only_root', cure });
   });
 
+  test.each([
+    ['/data/{a}/x', 'tmpfs: { "/data/{a}": 64m }'],
+    ['/data/#1/x', 'tmpfs: { "/data/#1": 64m }'],
+    ['/data/\uFFFD/x', 'readOnly: false'],
+    ['/data/\u001B[1m/x', 'readOnly: false'],
+  ])('the cure is YAML, whatever the path is: %j', (path, cure) => {
+    expect(of(`touch: ${path}: Read-only file system`)).toMatchObject({ cure });
+  });
+
   test('no line of the template makes /proc and /sys writable', () => {
     const line = "sysctl: can't write to '/proc/sys/net/core/somaxconn': Read-only file system";
     const hint = of(line);

@@ -122,7 +122,7 @@ const readOnlyRoot: Rule = ({ line, run: { template } }) => {
     };
   }
   // A tmpfs hides what the image has there.
-  if (directory === undefined || HAS_CONTENT.test(directory)) {
+  if (directory === undefined || HAS_CONTENT.test(directory) || NO_TEXT.test(directory)) {
     return {
       code: 'read_only_root',
       text: `It wrote${where}, and its root file system is read-only. If it needs a single empty directory, a \`tmpfs\` there is enough.`,
@@ -132,12 +132,15 @@ const readOnlyRoot: Rule = ({ line, run: { template } }) => {
   return {
     code: 'read_only_root',
     text: `It wrote${where}, and its root file system is read-only. A tmpfs hides the files that the image has there; if they are needed, set \`readOnly: false\`.`,
-    cure: `tmpfs: { ${directory}: 64m }`,
+    cure: `tmpfs: { ${quotedKey(directory)}: 64m }`,
   };
 };
 
 /** Directories of an image with files that a tmpfs would hide. */
 const HAS_CONTENT = /^\/(?:$|(?:bin|boot|dev|etc|home|lib\w*|opt|root|sbin|usr|app|srv)(?:\/|$))/;
+
+/** A path that a template cannot contain: control characters, or bytes that are no UTF-8. */
+const NO_TEXT = /[\p{Cc}\uFFFD]/u;
 
 const noSpace: Rule = ({ line, context, run: { template } }) => {
   const isWatch = /file watchers|inotify|fs\.inotify/i;
@@ -173,7 +176,7 @@ const noSpace: Rule = ({ line, context, run: { template } }) => {
   return {
     code: 'no_space',
     text: `The tmpfs ${mount} is full; its size is ${sizeText(bytes)}. It counts towards limits.memory.`,
-    cure: `tmpfs: { ${mount}: ${sizeText(bytes * 4)} }`,
+    cure: `tmpfs: { ${quotedKey(mount)}: ${sizeText(bytes * 4)} }`,
   };
 };
 
@@ -207,7 +210,7 @@ const noExec: Rule = ({ line, run: { template, exitCode } }) => {
   return {
     code: 'no_exec',
     text: `It runs a program or loads a library from ${at}, and files on a tmpfs cannot be executed by default.`,
-    cure: `tmpfs: { ${at}: { size: ${sizeText(bytes)}, exec: true } }`,
+    cure: `tmpfs: { ${quotedKey(at)}: { size: ${sizeText(bytes)}, exec: true } }`,
   };
 };
 
@@ -345,6 +348,11 @@ function directoryOf(path: string | undefined, line: string): string | undefined
   // The parent of a directory that could not be made is too large a part of the image.
   const isOwn = parent === '' || (/mkdir|director/i.test(line) && /^\/\w+$/.test(parent));
   return isOwn ? path.replace(/\/+$/, '') : parent;
+}
+
+/** A key of a YAML mapping in one line. */
+function quotedKey(text: string): string {
+  return /^[\w./@-]+$/.test(text) ? text : JSON.stringify(text);
 }
 
 function quoted(line: string): string {

@@ -26,6 +26,16 @@ export function hasBody({ req }: Pick<Context, 'req'>): boolean {
   return coding !== undefined || Number(length ?? 0) > 0;
 }
 
+/** Escapes of JSON. The group matches half a surrogate pair. */
+const ESCAPES =
+  /\\u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|(\\u[dD][89a-fA-F])|\\./gs;
+
+/** Whether a string of the JSON text has a code unit that UTF-8 cannot express (RFC 8259 section 8.2). */
+function hasLoneSurrogate(json: string): boolean {
+  for (const [, half] of json.matchAll(ESCAPES)) if (half !== undefined) return true;
+  return false;
+}
+
 /** Fields by name. One that occurs several times is a list. */
 function parseForm(text: string): unknown {
   return { ...parseQuery(text, '&', '=', { maxKeys: 0 }) };
@@ -68,6 +78,13 @@ export function bodyReader({ type, limit }: BodyDeclaration): (ctx: Context) => 
     }
     const { rawBody } = ctx.request;
     if (!rawBody) return { ok: true, body: {} };
+    if (rawBody.includes('\uFFFD')) {
+      const own = type === 'json' ? '\\ufffd' : '%EF%BF%BD';
+      return refuse(400, `the body must be UTF-8, with ${own} for the character U+FFFD`);
+    }
+    if (type === 'json' && hasLoneSurrogate(rawBody)) {
+      return refuse(400, 'the body has an escape of half a surrogate pair, which is no character');
+    }
     // The parser makes an object of a field that occurs more than 20 times.
     const body = type === 'form' ? parseForm(rawBody) : ctx.request.body;
     return { ok: true, body };
