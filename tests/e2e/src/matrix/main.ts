@@ -1,21 +1,20 @@
 /** The command `npm run matrix`. */
 import { execFile } from 'node:child_process';
-import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
 import { exitWithUsage, prepareMachine, print, readCommandLine } from '@ephemera/test-support';
+import { withTable } from '../page-table.ts';
 import { debianSystem, type Suite } from './debian-system.ts';
 import { type Finding, PARTS, type Part, STORES, type Task } from './parts.ts';
 import { removeLeftovers, type Sandbox, startSandbox, workspace } from './sandbox.ts';
-import { type Row, table, withResults, withTable } from './table.ts';
+import { COMMAND, fromPage, type Row, table, withResults } from './table.ts';
 
 const SUITES = ['bookworm', 'trixie', 'sid'] as const;
 const STORE_NAMES = Object.keys(STORES) as (keyof typeof STORES)[];
 const PART_NAMES = Object.keys(PARTS) as Part[];
 const PAGE = join(workspace, 'docs/guides/operating.md');
 const logs = join(workspace, '.ephemera/logs/matrix');
-/** The rows of all runs, one JSON text per line. */
-const history = join(logs, 'results.jsonl');
 
 const { values } = readCommandLine({
   command: 'npm run matrix --',
@@ -33,7 +32,7 @@ const { values } = readCommandLine({
     parts: { kind: 'list', help: 'What to run.', of: PART_NAMES },
     write: {
       kind: 'flag',
-      help: `Writes the table of the latest results, also of earlier runs, to ${relative(workspace, PAGE)}.`,
+      help: `Puts the results into the table of ${relative(workspace, PAGE)}, after each combination.`,
     },
   },
 });
@@ -67,13 +66,9 @@ const rows: Row[] = [];
 for (const combination of combinations()) {
   const row = await test(combination);
   rows.push(row);
-  await appendFile(history, `${JSON.stringify(row)}\n`);
+  if (values.write) await writeToPage(row);
 }
 print(`\n${table(rows).join('\n')}`);
-if (values.write) {
-  const lines = table(withResults(whole(PART_NAMES).map(emptyRow), await readHistory()));
-  await writeFile(PAGE, withTable(await readFile(PAGE, 'utf8'), lines));
-}
 process.exit(
   rows.every(({ results }) => results.every(({ failed }) => failed === undefined)) ? 0 : 1,
 );
@@ -104,9 +99,12 @@ function emptyRow({ engine, store, parts: chosen }: Combination): Row {
   return { name, parts: chosen, docker: engine, compose: engine, store, results: [] };
 }
 
-async function readHistory(): Promise<Row[]> {
-  const lines = (await readFile(history, 'utf8')).split('\n').filter(Boolean);
-  return lines.map((line) => JSON.parse(line) as Row);
+/** Keeps the other results that the table has. */
+async function writeToPage(row: Row): Promise<void> {
+  const page = await readFile(PAGE, 'utf8');
+  const all = whole(PART_NAMES).map(emptyRow);
+  const lines = table(withResults(all, [...fromPage(page, all), row]));
+  await writeFile(PAGE, withTable(page, COMMAND, lines));
 }
 
 async function test(combination: Combination): Promise<Row> {

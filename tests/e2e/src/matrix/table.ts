@@ -1,7 +1,9 @@
+import { markdownTable, rowsOf } from '../page-table.ts';
 import { type Finding, PARTS, type Part } from './parts.ts';
 
 /** The results of one combination of versions. */
 export interface Row {
+  /** The suites of engine and store, such as `bookworm-redis-trixie`. */
   readonly name: string;
   /** What is to run with this combination. */
   readonly parts: readonly Part[];
@@ -18,30 +20,48 @@ const TITLES: Readonly<Record<Part, string>> = {
   faults: 'faults',
   compose: 'compose file',
 };
+const ALL_PARTS = Object.keys(PARTS) as Part[];
 
-const BEGIN = '<!-- npm run matrix -- --write -->';
-const END = '<!-- end -->';
+/** The command whose table it is, as in the comment above it. */
+export const COMMAND = 'npm run matrix -- --write';
 
-/** The rows as a Markdown table, in the format of Prettier. */
+const NOT_RUN = 'not run';
+/** Of a part that does not depend on the combination. */
+const NONE = '–';
+
+/** The rows as a Markdown table. */
 export function table(rows: readonly Row[]): string[] {
-  const parts = Object.keys(PARTS) as Part[];
-  const head = ['Docker Engine', 'store', 'Compose', ...parts.map((part) => TITLES[part])];
+  const parts = ALL_PARTS.map((part) => TITLES[part]);
+  const head = ['combination', 'Docker Engine', 'store', 'Compose', ...parts];
   const cells = rows.map((row) => {
     const found = (part: Part) => row.results.find((result) => result.part === part);
-    const compose = found('compose') ? row.compose : '–';
-    const outcomes = parts.map((part) => (row.parts.includes(part) ? outcome(found(part)) : '–'));
-    return [row.docker, row.store, compose, ...outcomes];
+    const compose = found('compose') ? row.compose : NONE;
+    const outcomes = ALL_PARTS.map((part) =>
+      row.parts.includes(part) ? outcome(found(part)) : NONE,
+    );
+    return [row.name, row.docker, row.store, compose, ...outcomes];
   });
-  const width = (column: number) =>
-    Math.max(...[head, ...cells].map((row) => row[column]?.length ?? 0));
-  const line = (row: readonly string[]) =>
-    `| ${row.map((cell, column) => cell.padEnd(width(column))).join(' | ')} |`;
-  return [line(head), line(head.map((_, column) => '-'.repeat(width(column)))), ...cells.map(line)];
+  return markdownTable(head, cells);
 }
 
 function outcome(result: Row['results'][number] | undefined): string {
-  if (!result) return 'not run';
-  return result.failed === undefined ? 'ok' : result.failed.replaceAll('|', '\\|');
+  if (!result) return NOT_RUN;
+  return result.failed ?? 'ok';
+}
+
+/** The rows of `whole` with the results that the table of a page has. */
+export function fromPage(page: string, whole: readonly Row[]): Row[] {
+  const cells = new Map(rowsOf(page, COMMAND).map((row) => [row[0], row]));
+  return whole.flatMap((row) => {
+    const [, docker = '', store = '', compose = '', ...outcomes] = cells.get(row.name) ?? [];
+    const results = ALL_PARTS.flatMap((part, index): Row['results'] => {
+      const text = outcomes[index] ?? NOT_RUN;
+      if (text === NOT_RUN || text === NONE) return [];
+      const failed = text === 'ok' ? undefined : text;
+      return [{ kind: 'part', part, passed: 0, failed, tookMs: 0, log: '' }];
+    });
+    return results.length > 0 ? [{ ...row, docker, store, compose, results }] : [];
+  });
 }
 
 /**
@@ -53,26 +73,20 @@ export function withResults(whole: readonly Row[], runs: readonly Row[]): Row[] 
     const own = runs.filter(({ name }) => name === row.name);
     const last = own.at(-1);
     if (!last) return row;
-    const { docker, compose, store } = last;
+    const { docker, store } = last;
+    // A row without the compose file may have no version of Compose.
+    const compose = own.findLast(({ results }) => results.some(isCompose))?.compose ?? last.compose;
+    const isCurrent = (run: Row) => run.docker === docker && run.store === store;
     const results = new Map(
       own
-        .filter(
-          (run) => [run.docker, run.compose, run.store].join() === [docker, compose, store].join(),
+        .filter(isCurrent)
+        .flatMap((run) =>
+          run.results.filter((result) => !isCompose(result) || run.compose === compose),
         )
-        .flatMap((run) => run.results)
         .map((result) => [result.part, result]),
     );
     return { ...row, docker, compose, store, results: [...results.values()] };
   });
 }
 
-/**
- * Replaces the table of a page.
- * @throws Error if the page has no place for it
- */
-export function withTable(page: string, lines: readonly string[]): string {
-  const begin = page.indexOf(BEGIN);
-  const end = page.indexOf(END, begin);
-  if (begin < 0 || end < 0) throw new Error(`The page has no table between ${BEGIN} and ${END}.`);
-  return `${page.slice(0, begin)}${BEGIN}\n\n${lines.join('\n')}\n\n${page.slice(end)}`;
-}
+const isCompose = ({ part }: Row['results'][number]) => part === 'compose';
