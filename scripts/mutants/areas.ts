@@ -74,6 +74,57 @@ export const AREAS: Readonly<Record<string, readonly Part[]>> = {
       share: 0.5,
     },
   ],
+  'commands in instances': [
+    {
+      project: 'libs/worker',
+      mutate: ['src/exec/exec-engine.ts'],
+      tests: ['src/exec/exec-engine.test.ts'],
+      share: 0.5,
+    },
+    {
+      project: 'libs/proxy',
+      mutate: ['src/control-plane/authorize.ts', 'src/control-plane/exec-api.ts'],
+      tests: ['src/control-plane/authorize.test.ts', 'test/exec-api.test.ts'],
+      share: 0.25,
+    },
+  ],
+  'host connection': [
+    {
+      project: 'libs/lifecycle',
+      mutate: ['src/host-credentials.ts'],
+      tests: ['src/host-credentials.test.ts'],
+    },
+    {
+      project: 'libs/worker',
+      mutate: ['src/host-interface/admit-request.ts'],
+      tests: ['src/host-interface/host-interface.test.ts'],
+    },
+  ],
+  'stable names': [
+    {
+      project: 'libs/domain',
+      mutate: ['src/name.ts'],
+      tests: ['src/name.test.ts'],
+    },
+    {
+      project: 'libs/proxy',
+      mutate: ['src/data-plane/resolve-name.ts'],
+      tests: ['src/data-plane/resolve-name.test.ts'],
+    },
+    {
+      project: 'libs/proxy',
+      mutate: ['src/control-plane/names-api.ts'],
+      tests: ['test/names-api.test.ts'],
+      share: 0.5,
+    },
+  ],
+  'pages for visitors': [
+    {
+      project: 'libs/proxy',
+      mutate: ['src/visitors/own-instances.ts', 'src/visitors/visitor-access.ts'],
+      tests: ['src/visitors/own-instances.test.ts', 'src/visitors/visitor-access.test.ts'],
+    },
+  ],
   rates: [
     {
       project: 'libs/proxy',

@@ -61,7 +61,7 @@ export const schema = z.object({
   EPHEMERA_DOMAIN: domain,
   EPHEMERA_TRUSTED_PROXIES: trustedProxies,
   EPHEMERA_CONNECTIONS_PER_ADDRESS: count(2_000, 1, 50_000).describe(
-    'Maximum number of connections of one client (an IPv4 address or an IPv6 /64) to the public port of a replica, at most half of all. Further ones are closed at once. Addresses in `EPHEMERA_TRUSTED_PROXIES` are exempt. All clients together may have half of the descriptors that the process may open (`ulimit -n`), after a reserve of 512, and at most 50,000.',
+    'Maximum number of connections of one client (an IPv4 address or an IPv6 /64) to the public port of a replica, at most half of all. Further ones are closed at once. Addresses in `EPHEMERA_TRUSTED_PROXIES` are exempt. All clients together may have half of the descriptors that the process may open (`ulimit -n`), after a reserve of 512 and a tenth for the admin port, and at most 50,000.',
   ),
   EPHEMERA_WEBSOCKETS_PER_INSTANCE: count(1_000, 1, 50_000).describe(
     'Maximum number of open WebSockets of one instance in a replica, in use or idle. Further handshakes get 503. An idle WebSocket stays open.',

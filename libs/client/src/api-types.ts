@@ -4532,8 +4532,56 @@ export interface operations {
           'application/problem+json': components['schemas']['Problem'];
         };
       };
+      /** @description The template does not allow commands, or the instance is paused or not ready yet */
+      409: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
       /** @description The instance has ended */
       410: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description Too many requests wait for commands of this instance or of its host */
+      429: {
         headers: {
           [name: string]: unknown;
         };

@@ -80,6 +80,8 @@ const command = {
 const EXEC_REFUSED =
   'The token may not run commands in this instance; the response is the same if there is no such instance';
 const EXEC_ENDED = 'The instance has ended';
+const EXEC_IMPOSSIBLE =
+  'The template does not allow commands, or the instance is paused or not ready yet';
 
 /** A running command in JSON, or its events. */
 const followed = (description: string) => ({
@@ -333,9 +335,7 @@ export const adminRoutes = {
       202: json(execSchema, 'The command is running; `Location` is its address in this API'),
       400: problem('Unknown or invalid field, or Docker refuses a field'),
       403: problem(EXEC_REFUSED),
-      409: problem(
-        'The template does not allow commands, or the instance is paused or not ready yet',
-      ),
+      409: problem(EXEC_IMPOSSIBLE),
       410: problem(EXEC_ENDED),
       429: problem('Too many commands run, or the token has exceeded `changesPerToken`'),
       503: problem(HOST_SILENT),
@@ -359,7 +359,9 @@ export const adminRoutes = {
     responses: {
       200: followed('The command, or its events'),
       403: problem(EXEC_REFUSED),
+      409: problem(EXEC_IMPOSSIBLE),
       410: problem(EXEC_ENDED),
+      429: problem('Too many requests wait for commands of this instance or of its host'),
       503: problem(HOST_SILENT),
     },
   }),

@@ -46,7 +46,7 @@ const LIMITS: Readonly<Record<Limit, string>> = {
     'This token has reached its maximum number of instances. End one of them, or try again later.',
   input: 'The command has not read its standard input. Try again later.',
   commands:
-    'Too many commands run in this instance or on its host. Wait until one ends, or kill one.',
+    'Too many commands run in this instance or on its host, or too many requests wait for them. Wait until one ends, or kill one.',
   owner:
     'This user has reached the maximum number of instances. End one of them, or try again later.',
   names: 'There are too many names. Delete one that is not used any more.',

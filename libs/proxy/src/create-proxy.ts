@@ -19,6 +19,7 @@ import manifest from '../package.json' with { type: 'json' };
 import { cellDependencies, connectCell } from './cell.ts';
 import type { CellConfig, CellDependencies } from './cell.ts';
 import { createAdminApi } from './control-plane/admin-api.ts';
+import { limitConnections, maxAdminConnections } from './data-plane/connection-limits.ts';
 import { createPublicServer } from './data-plane/public-server.ts';
 import { createUpstreamPools } from './data-plane/upstream/pool.ts';
 import { keepPoolSpecs } from './launch/sync-pool-specs.ts';
@@ -204,6 +205,8 @@ async function startProxy(
     renewPorts: { ...ids, now },
   }).callback();
   const admin = createServer(inFlight.track(administer));
+  // Followed logs, events and commands may hold connections for hours.
+  limitConnections(admin, { total: maxAdminConnections(), trusted: connections.trusted, logger });
   lingerOnClose(admin);
   const closeAdminPort = async () => {
     admin.close();

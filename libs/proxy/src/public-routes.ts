@@ -5,6 +5,7 @@ import {
   landingPathSchema,
   problem,
 } from '@ephemera/contract';
+import { isId } from '@ephemera/domain';
 import { z } from 'zod';
 import { instanceViewSchema } from './visitors/instance-view-schema.ts';
 
@@ -55,7 +56,8 @@ const startResponses = {
 } as const;
 
 const ofInstance = {
-  params: z.object({ id: z.string().describe('Id of the instance.') }),
+  // Not the reference of a stable name, whose route is no instance's.
+  params: z.object({ id: z.string().refine(isId).describe('Id of the instance.') }),
   absent: 'instance',
 } as const;
 

@@ -167,3 +167,13 @@ test('a certificate may be obtained for a name that leads to a living instance',
   await send('DELETE', '/pr-6');
   await expect.poll(() => ask('pr-6')).toBe(404);
 });
+
+test('the pages about an instance have no address by its name', async () => {
+  await send('PUT', '/pr-8');
+  // Without the access token, a client would learn from them that the name exists.
+  for (const path of ['', '/', '/events', '/countdown.js', '/renew', '/end']) {
+    const method = path === '/renew' || path === '/end' ? 'POST' : 'GET';
+    const answer = await fetch(`${ports.publicUrl}/demo/-/@pr-8${path}`, { method });
+    expect([path, answer.status]).toEqual([path, 404]);
+  }
+});

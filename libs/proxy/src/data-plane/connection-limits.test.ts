@@ -1,20 +1,24 @@
 import { createServer } from 'node:http';
 import { PassThrough } from 'node:stream';
 import { expect, test } from 'vitest';
-import { limitConnections, maxConnectionsOf } from './connection-limits.ts';
+import { limitConnections, portSharesOf } from './connection-limits.ts';
 
 test.each([
-  // Two descriptors per client, after the reserve.
-  [20_000, 9_744],
-  [4_096, 1_792],
-  [1_024, 384],
-  [256, 96],
-  [1, 1],
-  [1_048_576, 50_000],
-  [Infinity, 50_000],
-])('of %s descriptors clients may have %s connections', (descriptors, connections) => {
-  expect(maxConnectionsOf(descriptors)).toBe(connections);
-});
+  // Two descriptors per connection, after the reserve; a tenth of the connections are of the admin port.
+  [20_000, 8_770, 974],
+  [4_096, 1_613, 179],
+  [1_024, 346, 38],
+  [256, 87, 9],
+  [1, 1, 1],
+  [1_048_576, 50_000, 2_000],
+  [Infinity, 50_000, 2_000],
+])(
+  'of %s descriptors clients may have %s connections, and the admin port %s',
+  (descriptors, ...of) => {
+    const { clients, admin } = portSharesOf(descriptors);
+    expect([clients, admin]).toEqual(of);
+  },
+);
 
 test('an IPv6 subscriber has the connections of one client, whatever address of its /64 it uses', () => {
   const server = createServer();

@@ -4,6 +4,7 @@ import { clientKeyOf, isTrusted, peerAddress } from '@ephemera/http';
 import type { Logger } from '@ephemera/process';
 import {
   CONNECTIONS_PER_ADDRESS,
+  MAX_ADMIN_CONNECTIONS,
   MAX_CLIENT_CONNECTIONS,
   REFUSAL_LOG_INTERVAL_MS,
   RESERVED_DESCRIPTORS,
@@ -17,25 +18,40 @@ export type ConnectionRefusal = 'address' | 'total' | 'instance';
 
 /** Limits of the connections of one port. */
 export interface ConnectionLimits {
-  /** All connections. Default: by the descriptors that this process may open. */
+  /** All connections. Default: those of a public port, by the descriptors of this process. */
   readonly total?: number;
   /** Connections of one IPv4 address or IPv6 /64; at most half of `total`. */
   readonly perAddress?: number;
   /** Load balancers, which have no limit of their own: their clients share their address. */
-  readonly trusted?: BlockList;
+  readonly trusted?: BlockList | undefined;
   readonly onRefused?: (reason: ConnectionRefusal) => void;
   readonly logger?: Pick<Logger, 'warn'>;
 }
 
+/** How many connections the ports of a process may accept. */
+interface PortShares {
+  /** Of the public port. Each client may need a second descriptor, for its instance. */
+  readonly clients: number;
+  /** Of the admin port. Each may need a second descriptor, for the worker of a host. */
+  readonly admin: number;
+}
+
 /**
- * How many clients a process may accept. Each may need a second descriptor, for its instance. The
- * reserve serves Redis, the admin port, files, and idle connections to instances.
+ * Divides the descriptors of a process between its ports. The reserve serves Redis, files, and idle
+ * connections to instances.
  *
  * @param descriptors the limit of open files of the process
  */
-export function maxConnectionsOf(descriptors: number): number {
+export function portSharesOf(descriptors: number): PortShares {
   const reserved = Math.min(RESERVED_DESCRIPTORS, Math.ceil(descriptors / 4));
-  return Math.min(MAX_CLIENT_CONNECTIONS, Math.max(1, Math.floor((descriptors - reserved) / 2)));
+  const pairs = Math.floor((descriptors - reserved) / 2);
+  const admin = Math.min(MAX_ADMIN_CONNECTIONS, Math.max(1, Math.floor(pairs / 10)));
+  return { admin, clients: Math.min(MAX_CLIENT_CONNECTIONS, Math.max(1, pairs - admin)) };
+}
+
+/** How many connections the admin port of this process may accept. */
+export function maxAdminConnections(): number {
+  return portSharesOf(descriptorLimit()).admin;
 }
 
 /** The soft limit of open files (RLIMIT_NOFILE), which Node raises to the hard one at its start. */
@@ -54,7 +70,7 @@ function descriptorLimit(): number {
  * descriptors that other parts need. A connection over a bound is closed before it is read.
  */
 export function limitConnections(server: Server, limits: ConnectionLimits): void {
-  const total = limits.total ?? maxConnectionsOf(descriptorLimit());
+  const total = limits.total ?? portSharesOf(descriptorLimit()).clients;
   const perAddress = Math.min(
     limits.perAddress ?? CONNECTIONS_PER_ADDRESS,
     Math.max(1, Math.floor(total / 2)),

@@ -17,6 +17,8 @@ export const CLIENT_TIMEOUT_MS = 60_000;
 export const MAX_CLIENT_CONNECTIONS = 50_000;
 /** Client connections of one IPv4 address or IPv6 /64. */
 export const CONNECTIONS_PER_ADDRESS = 2_000;
+/** Connections to the admin port of one replica, however many descriptors it has. */
+export const MAX_ADMIN_CONNECTIONS = 2_000;
 /** Descriptors that client connections and their upstream connections leave free. */
 export const RESERVED_DESCRIPTORS = 512;
 /** Refused connections are logged once per this interval. */

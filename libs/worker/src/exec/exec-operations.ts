@@ -4,9 +4,11 @@ import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import type { ExecSignal } from '@ephemera/domain';
 import type { ExecInput, ExecOffsets, ExecRequest, ExecResult } from '@ephemera/lifecycle';
-import type { HostCall, HostOperation } from '../host-interface/host-interface.ts';
+import type { HostCall } from '../host-interface/admit-request.ts';
+import type { HostOperation } from '../host-interface/host-interface.ts';
 import type { Command, ExecPart } from './command.ts';
 import type { ExecEngine } from './exec-engine.ts';
+import { MAX_CALLS_PER_HOST, MAX_CALLS_PER_INSTANCE } from './limits.ts';
 
 const FROM_START: ExecOffsets = { stdout: 0, stderr: 0 };
 /** Interval of comments on a stream of events, by which a dead connection is noticed, ms. */
@@ -16,8 +18,11 @@ const HEARTBEAT_MS = 15_000;
  * The operations on commands, for the host interface. Each answers an `ExecResult` as JSON. With
  * `follow=1` in the query, a command that runs is answered as server-sent events. `wait` (ms) waits
  * for its end. The proxy has checked who may do that.
+ *
+ * A request may last as long as its command, so their number is limited, except of kills.
  */
 export function execOperations(engine: ExecEngine): [name: string, operation: HostOperation][] {
+  const limited = limitCalls();
   /** An operation on one command of the instance, `exec` in the query. */
   const onCommand = (
     act: (command: Command, call: HostCall, body: string) => Promise<ExecResult<null>>,
@@ -40,7 +45,7 @@ export function execOperations(engine: ExecEngine): [name: string, operation: Ho
   return [
     [
       'exec',
-      {
+      limited({
         async answer(call, req, res) {
           const request = JSON.parse(await text(req)) as ExecRequest;
           const started = await engine.start(call, request);
@@ -50,11 +55,11 @@ export function execOperations(engine: ExecEngine): [name: string, operation: Ho
           }
           await sendCommand(call, res, started.value, FROM_START);
         },
-      },
+      }),
     ],
     [
       'exec-read',
-      {
+      limited({
         async answer(call, _req, res) {
           const { query } = call;
           const execId = query.get('exec') ?? '';
@@ -78,11 +83,13 @@ export function execOperations(engine: ExecEngine): [name: string, operation: Ho
           }
           sendJson(res, { kind: 'done', value: engine.status('lost', execId, offsets) });
         },
-      },
+      }),
     ],
     [
       'exec-input',
-      onCommand((command, _call, body) => engine.write(command, JSON.parse(body) as ExecInput)),
+      limited(
+        onCommand((command, _call, body) => engine.write(command, JSON.parse(body) as ExecInput)),
+      ),
     ],
     [
       'exec-kill',
@@ -90,11 +97,39 @@ export function execOperations(engine: ExecEngine): [name: string, operation: Ho
     ],
     [
       'exec-resize',
-      onCommand((command, { query }) =>
-        engine.resize(command, Number(query.get('columns')), Number(query.get('rows'))),
+      limited(
+        onCommand((command, { query }) =>
+          engine.resize(command, Number(query.get('columns')), Number(query.get('rows'))),
+        ),
       ),
     ],
   ];
+}
+
+/** Refuses calls beyond those that an instance, and the host, may have in progress at once. */
+function limitCalls(): (operation: HostOperation) => HostOperation {
+  const inProgress = new Map<string, number>();
+  let total = 0;
+  return ({ answer }) => ({
+    async answer(call, req, res) {
+      const { id } = call;
+      const count = inProgress.get(id) ?? 0;
+      if (count >= MAX_CALLS_PER_INSTANCE || total >= MAX_CALLS_PER_HOST) {
+        sendJson(res, { kind: 'refused', why: 'full' });
+        return;
+      }
+      inProgress.set(id, count + 1);
+      total++;
+      try {
+        await answer?.(call, req, res);
+      } finally {
+        total--;
+        const left = (inProgress.get(id) ?? 1) - 1;
+        if (left > 0) inProgress.set(id, left);
+        else inProgress.delete(id);
+      }
+    },
+  });
 }
 
 function sendJson(res: ServerResponse, result: ExecResult<unknown>): void {

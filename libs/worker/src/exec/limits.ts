@@ -3,6 +3,13 @@ export const OUTPUT_BYTES = 262_144;
 /** Commands that run at once in one instance, and on one host. */
 export const MAX_RUNNING_PER_INSTANCE = 16;
 export const MAX_RUNNING_PER_HOST = 256;
+/**
+ * Requests about the commands of one instance, and of one host, that are in progress at once: they follow
+ * output, or wait for an end or for input to be read. Fewer than the connections that the worker accepts
+ * (`MAX_CONNECTIONS` of the host interface), so that others can still read logs and pause instances.
+ */
+export const MAX_CALLS_PER_INSTANCE = 64;
+export const MAX_CALLS_PER_HOST = 2_048;
 /** How long the output of an ended command stays readable, ms. */
 export const KEPT_MS = 600_000;
 /** Ended commands that stay readable per instance. The oldest ones are dropped. */

@@ -2,20 +2,11 @@ import { createServer } from 'node:https';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HOST_FAILURE_HEADER, HOST_STREAM_PROTOCOL, verifyHostRequest } from '@ephemera/lifecycle';
-import type { HostFailureKind, HostSigner } from '@ephemera/lifecycle';
+import { HOST_FAILURE_HEADER, HOST_STREAM_PROTOCOL } from '@ephemera/lifecycle';
+import { admitRequest } from './admit-request.ts';
+import type { Admission, HostCall, Refusal } from './admit-request.ts';
 import type { Certificate } from './certificate.ts';
 import { watchProxies } from './proxy-watch.ts';
-
-/** An authenticated request of a proxy. The instance has this generation. */
-export interface HostCall {
-  readonly id: string;
-  readonly generation: number;
-  readonly operation: string;
-  readonly query: URLSearchParams;
-  /** Aborts when the proxy closes the connection, and when the worker stops. */
-  readonly signal: AbortSignal;
-}
 
 /**
  * What the worker does for one operation. A call that fails answers 500; the proxy does not learn
@@ -26,16 +17,10 @@ export interface HostOperation {
   readonly stream?: (call: HostCall, stream: Duplex) => Promise<void>;
 }
 
-export interface HostInterfaceOptions {
-  readonly signer: HostSigner;
+export interface HostInterfaceOptions extends Omit<Admission, 'worker'> {
   readonly certificate: Certificate;
-  /** The store's clock, epoch ms. */
-  readonly now: () => number;
-  /** The current generation of an instance of this host; undefined: it has ended. */
-  readonly generationOf: (id: string) => Promise<number | undefined>;
   /** By name, `[a-z-]+`. */
   readonly operations: ReadonlyMap<string, HostOperation>;
-  readonly onError: (error: unknown, call: Pick<HostCall, 'id' | 'operation'>) => void;
 }
 
 /** Time that requests have to finish when the worker stops, ms. Streams end at once. */
@@ -58,6 +43,7 @@ export function createHostInterface(options: HostInterfaceOptions): {
   readonly close: () => Promise<void>;
 } {
   const { certificate, operations, onError } = options;
+  const admission = { ...options, worker: certificate.fingerprint };
   const calls = new Map<Promise<void>, AbortController>();
   const proxies = watchProxies();
   const streams = new Set<Duplex>();
@@ -77,7 +63,7 @@ export function createHostInterface(options: HostInterfaceOptions): {
   server.on('clientError', (_error, socket) => socket.destroy());
 
   server.on('request', (req, res) => {
-    const refuse = (failure: Failure) => {
+    const refuse = (failure: Refusal) => {
       const { status, kind, reason } = failure;
       res.writeHead(status, { [HOST_FAILURE_HEADER]: kind, connection: 'close' }).end(reason);
     };
@@ -85,7 +71,7 @@ export function createHostInterface(options: HostInterfaceOptions): {
       res.once('close', () => controller.abort());
       res.once('close', proxies.watch(req.socket));
       res.on('error', () => undefined);
-      const call = await admit(req, controller.signal);
+      const call = await admitRequest(admission, req, controller.signal);
       if ('status' in call) {
         refuse(call);
         return;
@@ -109,7 +95,7 @@ export function createHostInterface(options: HostInterfaceOptions): {
     streams.add(socket);
     socket.once('close', () => streams.delete(socket));
     socket.on('error', () => undefined);
-    const refuse = ({ status, kind, reason }: Failure) => {
+    const refuse = ({ status, kind, reason }: Refusal) => {
       const lines = [`HTTP/1.1 ${status} Refused`, `${HOST_FAILURE_HEADER}: ${kind}`];
       lines.push('connection: close', `content-length: ${reason.length}`, '', reason);
       socket.end(lines.join('\r\n'));
@@ -118,7 +104,7 @@ export function createHostInterface(options: HostInterfaceOptions): {
     void track(async (controller) => {
       socket.once('close', () => controller.abort());
       socket.once('close', proxies.watch(req.socket));
-      const call = await admit(req, controller.signal);
+      const call = await admitRequest(admission, req, controller.signal);
       if ('status' in call) {
         refuse(call);
         return;
@@ -166,38 +152,9 @@ export function createHostInterface(options: HostInterfaceOptions): {
     await running;
     calls.delete(running);
   }
-
-  async function admit(req: IncomingMessage, signal: AbortSignal): Promise<HostCall | Failure> {
-    const url = URL.parse(req.url ?? '/', 'https://worker');
-    if (!url) return { status: 400, kind: 'refused', reason: 'the request target is no valid URL' };
-    const operation = url.pathname.slice(1);
-    const expected = { worker: certificate.fingerprint, operation };
-    const credentials = /^Ephemera (\S+)$/.exec(req.headers.authorization ?? '')?.[1];
-    const claims = verifyHostRequest(options.signer, credentials, expected, options.now());
-    if ('refused' in claims) return { status: 401, kind: 'refused', reason: claims.refused };
-    const { id, generation } = claims;
-    let current: number | undefined;
-    try {
-      current = await options.generationOf(id);
-    } catch (error) {
-      onError(error, { id, operation });
-      return { status: 503, kind: 'unreachable', reason: 'the worker cannot read the instance' };
-    }
-    if (current !== generation) {
-      return { status: 410, kind: 'gone', reason: 'the instance has another generation, or none' };
-    }
-    return { id, generation, operation, query: url.searchParams, signal };
-  }
 }
 
-/** A refusal by the interface itself, before any operation. */
-interface Failure {
-  readonly status: number;
-  readonly kind: HostFailureKind;
-  readonly reason: string;
-}
-
-const UNKNOWN_OPERATION: Failure = {
+const UNKNOWN_OPERATION: Refusal = {
   status: 404,
   kind: 'refused',
   reason: 'this worker has no such operation',

@@ -1,7 +1,8 @@
 import type { HostRequest } from '@ephemera/lifecycle';
 import { handleHostRequest } from '../host-requests.ts';
 import type { HostRequestPorts } from '../host-requests.ts';
-import type { HostCall, HostOperation } from './host-interface.ts';
+import type { HostCall } from './admit-request.ts';
+import type { HostOperation } from './host-interface.ts';
 
 /** The operations that a worker offers to proxies, by name. */
 export function hostOperations(ports: HostRequestPorts): ReadonlyMap<string, HostOperation> {
