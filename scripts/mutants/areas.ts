@@ -41,18 +41,15 @@ export const AREAS: Readonly<Record<string, readonly Part[]>> = {
     {
       project: 'libs/proxy',
       mutate: ['src/data-plane/request-head.ts', 'src/data-plane/header-fields.ts'],
-      tests: [
-        'src/data-plane/*.test.ts',
-        ...['hostile-requests', 'target-spellings', 'header-limits', 'upgrade-offers'].map(
-          (name) => `test/data-plane/${name}.test.ts`,
-        ),
-      ],
-      share: 0.15,
+      tests: ['request-checks', 'request-head', 'header-fields'].map(
+        (name) => `src/data-plane/${name}.test.ts`,
+      ),
+      share: 0.3,
     },
     {
       project: 'libs/proxy',
       mutate: ['src/launch/unintended-request.ts', 'src/data-plane/address.ts'],
-      tests: ['src/launch/*.test.ts', 'src/data-plane/address.test.ts'],
+      tests: ['src/launch/unintended-request.test.ts', 'src/data-plane/address.test.ts'],
       share: 0.4,
     },
   ],
@@ -130,12 +127,10 @@ export const AREAS: Readonly<Record<string, readonly Part[]>> = {
       project: 'libs/proxy',
       mutate: ['src/starting/count-request.ts', 'src/data-plane/connection-limits.ts'],
       tests: [
-        'src/data-plane/connection-limits.test.ts',
-        ...['test/data-plane/connection-limits', 'test/client-limits', 'test/change-rate'].map(
-          (name) => `${name}.test.ts`,
-        ),
+        ...['src/starting/count-request.test.ts', 'src/data-plane/connection-limits.test.ts'],
+        'test/data-plane/connection-limits.test.ts',
       ],
-      share: 0.4,
+      share: 0.6,
     },
     {
       project: 'libs/store',

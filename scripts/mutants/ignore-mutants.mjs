@@ -13,7 +13,7 @@ const { share, seed } = JSON.parse(readFileSync('mutants.sample.json', 'utf8'));
 /** Names of properties and variables that hold words for people. */
 const WORDS = new Set(['detail', 'message', 'problem', 'hint', 'fault', 'title', 'help']);
 /** Functions whose texts are for people. */
-const SPEAKERS = new Set(['describe', 'info', 'warn', 'error', 'debug', 'refused']);
+const SPEAKERS = new Set(['describe', 'info', 'warn', 'error', 'debug', 'refused', 'refusal']);
 
 /** A number from 0 to 1 that only the seed and the line decide. */
 function drawn(line) {

@@ -78,3 +78,27 @@ test('a request computes few signatures, whatever its cookies are', () => {
   expect([own.list(header), computed()]).toEqual([[], 64]);
   sign.mockRestore();
 });
+
+test('a signature proves only its own id, in a cookie of the right name', () => {
+  const [id = '', other = ''] = ids(2);
+  const item = valueOf(own.cookieOf([id])).split('=')[1] ?? '';
+  const signature = item.split('.')[1] ?? '';
+  expect(own.has(`ephemera-instances=${other}.${signature}`, id)).toBe(false);
+  // Another name of the same length, beside an empty cookie of the right name.
+  const misnamed = `ephemera-instancez=${item}; ephemera-instances=`;
+  expect([own.has(misnamed, id), own.list(misnamed)]).toEqual([false, []]);
+  expect([own.has(undefined, id), own.list(undefined)]).toEqual([false, []]);
+});
+
+test('a cookie lists the newest instances, and its signatures survive a rotation of the keys', () => {
+  const all = ids(9);
+  const old = valueOf(own.cookieOf(all));
+  expect(own.list(old)).toEqual(all.slice(0, 8));
+  expect(old).not.toContain(all[8]);
+  const rotated = ownInstances(
+    shared,
+    createSigningKeys(() => ['n'.repeat(32), 'k'.repeat(32)]),
+  );
+  expect(rotated.list(old)).toEqual(all.slice(0, 8));
+  expect(rotated.has(old, all[0] ?? '')).toBe(true);
+});

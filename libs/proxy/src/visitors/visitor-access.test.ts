@@ -96,7 +96,11 @@ function formOf(headers: Headers, isShared: boolean): number {
     return 200;
   } catch (error) {
     if (!(error instanceof ApiError) || error.failure.kind !== 'invalid') throw error;
-    return error.failure.status ?? 400;
+    const { status = 400, faults } = error.failure;
+    // The reason tells the user what to do: a browser that sends no Fetch Metadata needs HTTPS there.
+    const reason = isShared && !('sec-fetch-site' in headers) ? 'use HTTPS' : 'only the form';
+    expect(faults).toEqual([{ path: '', detail: expect.stringContaining(reason) as string }]);
+    return status;
   }
 }
 
