@@ -1,3 +1,4 @@
+export * from './distinct-errors.ts';
 export * from './metrics.ts';
 export * from './health-server.ts';
 export * from './shutdown.ts';

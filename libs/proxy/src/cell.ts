@@ -8,7 +8,7 @@ import type {
   Leases,
   StartSigner,
 } from '@ephemera/lifecycle';
-import { currentTraceparent, logClockSkew } from '@ephemera/process';
+import { currentTraceparent, distinctErrors, logClockSkew } from '@ephemera/process';
 import type { Logger, Shutdown } from '@ephemera/process';
 import { createProducers, createRefills } from '@ephemera/queue';
 import {
@@ -85,6 +85,8 @@ export async function connectCell(
   const keys = keysOf(config.namespace);
   const onError = (error: Error) =>
     logger.warn({ err: error }, 'Redis connection error; reconnecting');
+  const logFailure = (message: string) =>
+    distinctErrors((error) => logger.error({ err: error }, message));
   const redis = connectRedis(config.redis, 'request', onError);
   shutdown.onShutdown('redis', () => redis.disconnect());
   await requireRedis(redis, config.redis);
@@ -93,6 +95,7 @@ export async function connectCell(
     redis,
     trackingRedis: () => connectTracking(config.redis, onError),
     trackRoutes,
+    onError: logFailure('changes of routes cannot be followed; trying again'),
     keys,
     grace: config.redisGrace,
     capacity: config.routes,
@@ -105,6 +108,7 @@ export async function connectCell(
   const clock = watchClock({
     redis,
     onSkew: (skewMs, isSkewed) => logClockSkew(logger, skewMs, isSkewed),
+    onError: logFailure('the Redis clock cannot be read; trying again'),
   });
   shutdown.onShutdown('clock', () => clock.stop());
   const jobs = dependencies.createProducers(redis, keys.queuePrefix, clock.now, currentTraceparent);
@@ -113,6 +117,7 @@ export async function connectCell(
     redis,
     blocking: connectRedis(config.redis, 'watch', onError),
     keys,
+    onError: logFailure('events cannot be followed; trying again'),
   });
   events.start();
   shutdown.onShutdown('events', () => events.stop());

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
+import { isRedisUnavailable } from './connect-redis.ts';
 
 /**
  * The difference between this process' wall clock and Redis' clock. Every deadline follows Redis'
@@ -17,6 +18,8 @@ export interface ClockWatchOptions {
   readonly redis: Redis;
   /** Called once when the wall clock becomes wrong, and once when it is right again. */
   readonly onSkew: (skewMs: number, isSkewed: boolean) => void;
+  /** Receives the errors of measurements other than an unavailable Redis. */
+  readonly onError?: (error: unknown) => void;
   readonly wallClock?: () => number;
   /** Interval between two measurements, milliseconds. */
   readonly every?: number;
@@ -30,7 +33,7 @@ const MAX_ROUND_TRIP_MS = 500;
 
 /** Compares the wall clock with Redis' clock at intervals. The first measurement starts at once. */
 export function watchClock(options: ClockWatchOptions): ClockWatch {
-  const { redis, onSkew, wallClock = Date.now, every = POLL_INTERVAL_MS } = options;
+  const { redis, onSkew, onError, wallClock = Date.now, every = POLL_INTERVAL_MS } = options;
   const stopping = new AbortController();
   let skewMs = 0;
   let skewed = false;
@@ -49,7 +52,9 @@ export function watchClock(options: ClockWatchOptions): ClockWatch {
   void (async () => {
     while (!stopping.signal.aborted) {
       // The connection reports its own errors.
-      await measure().catch(() => undefined);
+      await measure().catch((error: unknown) => {
+        if (!isRedisUnavailable(error)) onError?.(error);
+      });
       await sleep(every, undefined, { signal: stopping.signal }).catch(() => undefined);
     }
   })();

@@ -23,7 +23,9 @@ function open(remembered?: number) {
   const keys = keysOf(`events-${++stores}`);
   const redis = new Redis(server.url);
   const blocking = connectRedis(server.url, 'watch', () => undefined);
-  const feed = new EventFeed({ redis, blocking, keys, ...(remembered && { remembered }) });
+  const errors: unknown[] = [];
+  const onError = (error: unknown) => void errors.push(error);
+  const feed = new EventFeed({ redis, blocking, keys, onError, ...(remembered && { remembered }) });
   onTestFinished(async () => {
     await feed.stop();
     redis.disconnect();
@@ -45,6 +47,7 @@ function open(remembered?: number) {
     keys,
     redis,
     blocking,
+    errors,
     feed,
     instances,
     leases: redisLeases(redis, keys),
@@ -208,11 +211,23 @@ describe('a feed', () => {
     expect(types(read)).toEqual(Array(3).fill(['pending', 'starting', 'ready']).flat());
   });
 
+  test('reports what ends the reading, and goes on', async () => {
+    const { feed, ready, redis, keys, errors } = open();
+    await redis.set(keys.events, 'no stream');
+    feed.start();
+    await waitFor('the error', () => errors.length > 0);
+    expect(String(errors[0])).toContain('WRONGTYPE');
+    await redis.del(keys.events);
+    await ready();
+    expect(types((await feed.next(FIRST, 10_000)).events)).toContain('pending');
+  });
+
   test('reports that Redis is unavailable', async () => {
-    const { feed, redis } = open();
+    const { feed, redis, errors } = open();
     redis.disconnect();
     await expect(feed.now()).rejects.toThrow(ApiError);
     await expect(feed.next(FIRST, 10)).rejects.toThrow('store_unavailable');
+    expect(errors).toEqual([]);
   });
 });
 

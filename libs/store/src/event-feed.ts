@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiError, isLater } from '@ephemera/domain';
 import type { InstanceEvent } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
+import { isRedisUnavailable } from './connect-redis.ts';
 import { KeyedSignal } from './keyed-signal.ts';
 import { lastEvent, readEntries, readEvents } from './event-log.ts';
 import type { EventSpan } from './event-log.ts';
@@ -13,6 +14,8 @@ export interface EventFeedOptions {
   /** A dedicated connection with the `watch` profile. */
   readonly blocking: Redis;
   readonly keys: Keys;
+  /** Receives what ends the reading other than an unavailable Redis. It is tried again. */
+  readonly onError?: (error: unknown) => void;
   /** Maximum number of events kept in memory, shared by all readers. */
   readonly remembered?: number;
 }
@@ -33,6 +36,7 @@ export class EventFeed {
   readonly #redis: Redis;
   readonly #blocking: Redis;
   readonly #keys: Keys;
+  readonly #onError: EventFeedOptions['onError'];
   readonly #remembered: number;
   readonly #signals = new KeyedSignal();
   /** The latest events, complete from just after `#from`. Empty while the feed is not connected. */
@@ -45,6 +49,7 @@ export class EventFeed {
     this.#redis = options.redis;
     this.#blocking = options.blocking;
     this.#keys = options.keys;
+    this.#onError = options.onError;
     this.#remembered = options.remembered ?? 1_000;
   }
 
@@ -111,8 +116,9 @@ export class EventFeed {
     for (;;) {
       try {
         await this.#followUntilLost(await lastEvent(this.#redis, this.#keys));
-      } catch {
+      } catch (error) {
         // The connection reports its own errors. Readers find the events missed meanwhile in Redis.
+        if (!isRedisUnavailable(error)) this.#onError?.(error);
       }
       this.#from = undefined;
       this.#recent = [];

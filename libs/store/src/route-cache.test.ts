@@ -92,6 +92,19 @@ describe('a route in memory', () => {
     expect(reads()).toBe(1);
   });
 
+  test('is reported as not followed if Redis refuses the subscription', async () => {
+    const rights = ['~*', '&*', '+@all', '-client|tracking'];
+    await writer.call('ACL', 'SETUSER', 'plain', 'on', '>secret', ...rights);
+    const url = started.url.replace('redis://', 'redis://plain:secret@');
+    const errors: unknown[] = [];
+    await startCache({
+      trackingRedis: () => connectTracking(url, () => undefined),
+      onError: (error) => errors.push(error),
+    });
+    await waitFor('the error', () => errors.length > 0);
+    expect(String(errors[0])).toContain('NOPERM');
+  });
+
   test('is undefined for an unknown id, and the absence is not cached', async () => {
     const { cache } = await startCache();
     expect(await cache.find(ID)).toBeUndefined();

@@ -24,6 +24,8 @@ export interface RouteCacheOptions {
   readonly keys: Keys;
   /** Subscribes to the invalidations. */
   readonly trackRoutes?: typeof trackRoutes;
+  /** Receives the error of a subscription that Redis refused. It is tried again. */
+  readonly onError?: (error: unknown) => void;
   /** How long a route may be used without proof that it is current, ms. */
   readonly lease?: number;
   /**
@@ -131,6 +133,7 @@ export class RouteCache {
         proven: (since) => this.#proven(since),
         invalid: (key) => this.#invalidate(key),
         down: () => this.#trackingDown(),
+        failed: (error) => options.onError?.(error),
       },
       this.#clock,
     );

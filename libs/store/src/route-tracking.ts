@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { isRedisUnavailable } from './connect-redis.ts';
 
 /** Events of the invalidation connection, in the order of the connection. */
 export interface TrackingEvents {
@@ -12,6 +13,8 @@ export interface TrackingEvents {
   invalid(key: string | null): void;
   /** From now on changes may be missed. */
   down(): void;
+  /** Redis refused the subscription. It is tried again. */
+  failed(error: unknown): void;
 }
 
 const CHANNEL = '__redis__:invalidate';
@@ -94,7 +97,8 @@ export class RouteTracking {
         ...this.#prefixes.flatMap((prefix) => ['PREFIX', prefix]),
       );
       await this.#redis.subscribe(CHANNEL);
-    } catch {
+    } catch (error) {
+      if (!isRedisUnavailable(error)) this.#events.failed(error);
       this.#redis.disconnect(true);
       return;
     }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HostRequest, HostReply } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
+import { isRedisUnavailable } from './connect-redis.ts';
 import type { Keys } from './keys.ts';
 import type { SentHostRequest } from './redis-host-rpc.ts';
 
@@ -21,19 +22,26 @@ export async function serveHostRpc(options: {
   readonly keys: Keys;
   readonly host: string;
   readonly answer: (request: HostRequest) => Promise<HostReply<unknown>>;
-  /** Receives the error of a failed request; the proxy that sent it gets only the message. */
-  readonly onError?: (error: unknown, request: HostRequest) => void;
+  /**
+   * Receives the error of a failed request; the proxy that sent it gets only the message. Without a
+   * request: the error of reading the requests or of sending a reply, other than an unavailable Redis.
+   */
+  readonly onError?: (error: unknown, request?: HostRequest) => void;
   readonly signal: AbortSignal;
 }): Promise<void> {
   const { redis, blocking, keys, host, answer, onError, signal } = options;
   const inFlight = new Set<Promise<void>>();
+  // The connection reports its own errors.
+  const reportUnexpected = (error: unknown): void => {
+    if (!isRedisUnavailable(error)) onError?.(error);
+  };
   const handle = async ({ number, replyTo, request }: SentHostRequest): Promise<void> => {
     const reply = await answer(request).catch((error: unknown): HostReply<never> => {
       onError?.(error, request);
       return { kind: 'failed', message: error instanceof Error ? error.message : String(error) };
     });
     // A reply that is lost with the connection is not repeated: the caller's timeout ends its wait.
-    await redis.publish(replyTo, JSON.stringify({ number, reply })).catch(() => undefined);
+    await redis.publish(replyTo, JSON.stringify({ number, reply })).catch(reportUnexpected);
   };
 
   const isStopping = () => signal.aborted;
@@ -45,8 +53,8 @@ export async function serveHostRpc(options: {
       const work = handle(JSON.parse(taken[1]) as SentHostRequest);
       inFlight.add(work);
       void work.finally(() => inFlight.delete(work));
-    } catch {
-      // The connection reports its own errors.
+    } catch (error) {
+      reportUnexpected(error);
       if (!isStopping()) await sleep(RETRY_DELAY_MS);
     }
   }

@@ -20,6 +20,7 @@ import {
   createMetrics,
   listen,
   currentTraceparent,
+  distinctErrors,
   startTracing,
   configStatus,
   registerClockSkewMetric,
@@ -241,6 +242,9 @@ async function startWorker(
   const clock = watchClock({
     redis,
     onSkew: (skewMs, isSkewed) => logClockSkew(logger, skewMs, isSkewed),
+    onError: distinctErrors((error) =>
+      logger.error({ err: error }, 'the Redis clock cannot be read; trying again'),
+    ),
   });
   shutdown.onShutdown('clock', () => clock.stop());
   const deliveries = dependencies.webhooks.createDeliveries(redis, keys.queuePrefix);
@@ -469,10 +473,21 @@ async function startWorker(
       () => refills.every(REFILL_INTERVAL_MS),
       { signal, logger },
     ),
-    watchExits(docker, { namespace, host }, { onExit, onDaemon: connected.assertFirewall }, signal),
+    watchExits(
+      docker,
+      { namespace, host },
+      {
+        ...{ onExit, onDaemon: connected.assertFirewall },
+        onError: distinctErrors((error) =>
+          logger.warn({ err: error }, 'exits of containers not followed; opening the stream again'),
+        ),
+      },
+      signal,
+    ),
     runPeriodically('expiring', EXPIRING_INTERVAL_MS, emitExpiring, { signal, logger }),
     serveHostRpc({
-      onError: (error, { op, id }) => logger.warn({ err: error, id, op }, 'host request failed'),
+      onError: (error, request) =>
+        logger.warn({ err: error, id: request?.id, op: request?.op }, 'host request failed'),
       redis,
       blocking: rpcRedis,
       keys,

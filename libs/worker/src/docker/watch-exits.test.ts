@@ -18,12 +18,13 @@ afterAll(() => fixture.close());
 
 function watch(docker = fixture.docker, timeoutMs?: number) {
   const exits: Exit[] = [];
+  const errors: unknown[] = [];
   const stop = new AbortController();
   const place = { namespace: fixture.namespace, host: HOST };
   const ended = watchExits(
     docker,
     place,
-    { onExit: (exit) => exits.push(exit) },
+    { onExit: (exit) => exits.push(exit), onError: (error) => errors.push(error) },
     stop.signal,
     timeoutMs,
   );
@@ -31,7 +32,7 @@ function watch(docker = fixture.docker, timeoutMs?: number) {
     stop.abort();
     await ended;
   });
-  return { exits, stop, ended };
+  return { exits, errors, stop, ended };
 }
 
 test('reports every exit of the host’s containers, and no other', async () => {
@@ -53,9 +54,10 @@ test('reports every exit of the host’s containers, and no other', async () => 
 });
 
 test('ends when the signal aborts', async () => {
-  const { stop, ended } = watch();
+  const { stop, ended, errors } = watch();
   stop.abort();
   await ended;
+  expect(errors).toEqual([]);
 });
 
 // The stream ends with the daemon. Exits in between are requested afterwards.
@@ -76,13 +78,14 @@ test('resumes the stream at the last event', async () => {
     daemon.close();
   });
   const { port } = daemon.address() as AddressInfo;
-  const { exits } = watch(connectDocker(`tcp://127.0.0.1:${port}`));
+  const { exits, errors } = watch(connectDocker(`tcp://127.0.0.1:${port}`));
   await waitFor('the news after the break', () => exits.length === 2);
   expect(exits.map(({ id }) => id)).toEqual(['first', 'second']);
   expect(asked.slice(1).map(({ searchParams }) => searchParams.get('since'))).toEqual([
     '1000',
     '1000',
   ]);
+  expect(errors.map(String)).toContainEqual(expect.stringContaining('SyntaxError'));
 });
 
 // A paused daemon responds to all pending calls when it resumes. Nobody reads these responses.

@@ -14,6 +14,8 @@ interface Listeners {
   readonly onExit: (exit: Exit) => void;
   /** Called at the start and whenever the daemon is available again. */
   readonly onDaemon?: () => void;
+  /** Called when the stream fails. It is opened again. */
+  readonly onError?: (error: unknown) => void;
 }
 
 interface DockerEvent {
@@ -29,12 +31,13 @@ interface DockerEvent {
 export async function watchExits(
   docker: Docker,
   scope: { namespace: string; host: string },
-  { onExit, onDaemon }: Listeners,
+  { onExit, onDaemon, onError }: Listeners,
   signal: AbortSignal,
   timeoutMs = DEFAULT_TIMEOUT_MS,
 ): Promise<void> {
   let since = Math.floor(Date.now() / 1000);
-  while (!signal.aborted) {
+  const isStopping = () => signal.aborted;
+  while (!isStopping()) {
     try {
       const filters = {
         type: ['container' as const],
@@ -52,8 +55,8 @@ export async function watchExits(
         const id = event.Actor.Attributes[LABEL.instance];
         if (id !== undefined) onExit({ id, containerId: event.Actor.ID });
       }
-    } catch {
-      // The daemon is unavailable, or `signal` has aborted the stream.
+    } catch (error) {
+      if (!isStopping()) onError?.(error);
     }
     await sleep(500, undefined, { signal }).catch(() => undefined);
   }

@@ -50,6 +50,7 @@ export function withoutProxyFences(
               proven: (since) => events.proven(since),
               invalid: isRemoved('push') ? nothing : (key) => events.invalid(key),
               down: isRemoved('flush') ? nothing : () => events.down(),
+              failed: (error) => events.failed(error),
             },
             clock,
           ),
