@@ -10,6 +10,7 @@ import { clocks } from './scenarios/clocks.ts';
 import { DAEMON_FAULTS, daemonFaults } from './scenarios/daemon-faults.ts';
 import { DOCKER_FAULTS, dockerFaults } from './scenarios/docker-faults.ts';
 import { dueAtOnce } from './scenarios/due-at-once.ts';
+import { guards } from './scenarios/guards.ts';
 import { proxyKilled } from './scenarios/proxy-killed.ts';
 import { REDIS_FAULTS, redisFaults } from './scenarios/redis-faults.ts';
 import { routesDue } from './scenarios/routes-due.ts';
@@ -57,6 +58,10 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     ...{ run: proxyKilled, steps: Object.keys(PROXY_STEPS), takesGuards: true },
   },
   twice: { help: 'Every job runs twice.', run: twice, takesGuards: true },
+  guards: {
+    help: 'Each guard removed: the fault that it repairs must then be detected.',
+    ...{ run: guards, steps: Object.keys(GUARDS) },
+  },
 };
 
 const allSteps = new Set(Object.values(SCENARIOS).flatMap(({ steps = [] }) => steps));

@@ -8,6 +8,7 @@ import { workerDependencies } from '@ephemera/worker';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { GUARDS, withoutWorkerGuards } from '../src/injection/guards.ts';
+import { GUARD_FAULTS } from '../src/scenarios/guard-faults.ts';
 
 // If the removal of a guard had no effect, the scenarios with `--without` would prove nothing.
 
@@ -136,8 +137,9 @@ const PROTECTS: Readonly<Record<string, (of: Open) => Promise<unknown>>> = {
   },
 };
 
-test('every guard has a case in this file', () => {
+test('every guard has a case in this file, and a fault in the scenario `guards`', () => {
   expect(Object.keys(PROTECTS).sort()).toEqual(Object.keys(GUARDS).sort());
+  expect(Object.keys(GUARD_FAULTS).sort()).toEqual(Object.keys(GUARDS).sort());
 });
 
 test.each(Object.entries(PROTECTS))(

@@ -3,8 +3,9 @@ import { type TemplateFields, demoTemplate } from '@ephemera/test-support';
 /**
  * Templates of the background clients. The deadlines are seconds long, so that every lifecycle step
  * occurs often.
+ * @param pool the number of warm instances; 0 for no pool
  */
-export function templatesOf(receiverPort: number): string {
+export function templatesOf(receiverPort: number, pool = 2): string {
   const template = (fields: TemplateFields) =>
     demoTemplate({
       maxTimeout: '10m',
@@ -22,7 +23,7 @@ templates:
     ...{ timeout: '4s', stopGrace: '1s' },
     command: ['/bin/sh', '-c', ignoresSigterm],
   })}
-  pooled: ${template({ timeout: '6s', pool: 2, poolMaxAge: '10m' })}
+  pooled: ${template({ timeout: '6s', ...(pool > 0 && { pool, poolMaxAge: '10m' }) })}
   few: ${template({ timeout: '3s', maxInstances: 1, whenFull: 'queue', queueTimeout: '2m' })}
 webhooks:
   - name: books
