@@ -6,13 +6,28 @@ const TESTS = ['**/src/**/*.test.ts', '**/test/**/*.test.ts', '**/*.test.mjs'];
 
 /** What of a project `npm test -- --quick` runs; all of it where the project is absent. */
 const QUICK: Readonly<Record<string, { include?: string[]; exclude?: string[] }>> = {
-  // Without what starts containers, browsers or many processes.
+  // Without what starts containers, browsers or many processes, or waits for failures to be noticed.
   'libs/worker': {
     include: ['src/*.test.ts'],
-    exclude: ['src/firewall-rules.test.ts'],
+    exclude: ['src/firewall-rules.test.ts', 'src/job-worker.test.ts'],
   },
-  'libs/dashboard': { exclude: ['test/browser.test.ts', 'test/main.test.ts'] },
-  'libs/embed': { exclude: ['test/embed.test.ts', 'test/example.test.ts'] },
+  'libs/dashboard': {
+    exclude: ['browser', 'instance-browser', 'instances-browser', 'main', 'redis-unavailable'].map(
+      (name) => `test/${name}.test.ts`,
+    ),
+  },
+  'libs/embed': {
+    exclude: ['embed', 'example', 'host-connection'].map((name) => `test/${name}.test.ts`),
+  },
+  // Without the model test, which runs every order of interruptions.
+  'libs/lifecycle': { exclude: ['test/model/model.test.ts'] },
+  // Without the failures of Redis, its loads and its size.
+  'libs/store': {
+    exclude: [
+      ...['connect-redis', 'dead-peer', 'end-on-disconnect', 'failover', 'redis-bounds'],
+      ...['redis-leases', 'redis-loss', 'replication', 'required-replicas', 'slow-redis'],
+    ].map((name) => `src/${name}.test.ts`),
+  },
   // Of the data plane over sockets, what its callers rely on first.
   'libs/proxy': {
     include: [
@@ -41,25 +56,18 @@ const QUICK: Readonly<Record<string, { include?: string[]; exclude?: string[] }>
 
 /**
  * What `npm run test:full` adds to `npm test`: whole deployments, firewalls and registries, containers
- * that use all their resources, load balancers under load, faults.
+ * that use all their resources, loads, faults.
  */
 const LONG: Readonly<Record<string, readonly string[]>> = {
   'apps/cli': ['ctrl-c', 'docker-group', 'own-dockerd', 'up'],
-  'libs/worker': ['firewall', 'firewall-reassert', 'pull-image'],
+  'libs/worker': ['firewall', 'firewall-reassert', 'pull-image', 'redis-cost'],
   'tests/adversary': ['balancers', 'churn', 'early', 'fuzz', 'hogs', 'replicas', 'slow'],
   'tests/compose': ['compose', 'reproducible-image', 'rights'],
   'tests/e2e': [
-    ...['control-plane', 'dashboard', 'examples-command', 'examples-full', 'instance-operations'],
-    ...[
-      'many-instances',
-      'origins',
-      'packages',
-      'readme-template',
-      'real-application',
-      'redis-fill',
-    ],
-    ...['redis-rights', 'sentinel-faults', 'shutdown', 'try', 'try-nginx', 'two-hosts'],
-    'waiting-page',
+    ...['control-plane', 'dashboard', 'examples-command', 'examples-full', 'exec-restart'],
+    ...['instance-operations', 'many-instances', 'origins', 'packages', 'readme-template'],
+    ...['real-application', 'rebuilt-image', 'redis-fill', 'redis-rights', 'sentinel-faults'],
+    ...['shutdown', 'try', 'try-nginx', 'two-hosts', 'waiting-page'],
   ],
   'tests/faults': ['faults'],
 };

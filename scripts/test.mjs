@@ -15,7 +15,7 @@ import { forgetReports, sumReports } from './sum-reports.mjs';
 const E2E = ['@ephemera/test-e2e'];
 /** Its slow clients get only unused CPU time, so no other test runs beside it. */
 const ADVERSARY = ['@ephemera/test-adversary'];
-/** Their tests have limits of a few hundred milliseconds, so few other tests run beside them. */
+/** Their tests have limits of a few hundred milliseconds, so they run beside each other only. */
 const TIMED = ['@ephemera/store', '@ephemera/proxy'];
 /** They start containers, processes and whole deployments. */
 const WAITING = ['worker', 'cli', 'test-compose', 'test-faults'].map((name) => `@ephemera/${name}`);
@@ -38,7 +38,7 @@ const TWO_FILES = ['--fileParallelism', '--maxWorkers=2'];
  */
 const USUAL = [
   [{ except: [...E2E, ...ADVERSARY, ...TIMED, ...WAITING], parallel: 2 }],
-  [{ only: TIMED }],
+  [{ only: TIMED, parallel: 2 }],
   [{ only: E2E }],
   [{ only: WAITING }],
   [{ only: ADVERSARY }],

@@ -2,13 +2,18 @@ import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Readiness, Template } from '@ephemera/domain';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { assignedInstance } from '../test/docker-fixture.ts';
 import { probe } from './probe.ts';
 
 const HTTP: Readiness = { kind: 'http', path: '/health', status: [[200, 399]], within: 30_000 };
 const TCP: Readiness = { kind: 'tcp', within: 30_000 };
 const AUTO: Readiness = { kind: 'auto', within: 30_000 };
+
+const cleanups: (() => void)[] = [];
+afterAll(() => {
+  for (const cleanup of cleanups) cleanup();
+});
 
 /** A server on the port of a container, with the behaviour of `answer`. */
 async function serve(answer: (socket: Socket) => void): Promise<number> {
@@ -19,7 +24,7 @@ async function serve(answer: (socket: Socket) => void): Promise<number> {
     socket.once('data', () => answer(socket));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  onTestFinished(() => {
+  cleanups.push(() => {
     for (const socket of sockets) socket.destroy();
     server.close();
   });
@@ -56,7 +61,7 @@ test('requests the path of the template, and accepts its statuses', async () => 
     res.writeHead(401).end();
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  onTestFinished(() => void server.close());
+  cleanups.push(() => void server.close());
   const { port } = server.address() as AddressInfo;
   const login = {
     ...HTTP,
@@ -82,8 +87,8 @@ test('a container without an address is not ready', async () => {
 });
 
 // A probe that never ends occupies a start slot of the host. A few such containers would block all
-// starts.
-test.each<[string, (socket: Socket) => void]>([
+// starts. They only wait.
+test.concurrent.each<[string, (socket: Socket) => void]>([
   ['says nothing', () => undefined],
   ['hangs up', (socket) => socket.destroy()],
   ['speaks another protocol', (socket) => socket.end('SSH-2.0-OpenSSH_9.2\r\n')],
@@ -121,11 +126,12 @@ async function application(...statuses: number[]) {
     res.writeHead(statuses.length > 1 ? (statuses.shift() ?? 200) : (statuses[0] ?? 200)).end();
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  onTestFinished(() => void server.close());
+  cleanups.push(() => void server.close());
   return { port: (server.address() as AddressInfo).port, asked };
 }
 
-describe('the default probe', () => {
+// They only wait, each for its own server.
+describe.concurrent('the default probe', () => {
   test.each([
     [200, true],
     [302, true],
@@ -180,7 +186,7 @@ describe('the default probe', () => {
       close(socket);
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    onTestFinished(() => void server.close());
+    cleanups.push(() => void server.close());
     const { port } = server.address() as AddressInfo;
     expect(await ask(port, AUTO)).toBe(false);
   });
@@ -191,20 +197,25 @@ describe('the default probe', () => {
       socket.write('SSH-2.0-OpenSSH_9.2\r\n');
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    onTestFinished(() => void server.close());
+    cleanups.push(() => void server.close());
     expect(await ask((server.address() as AddressInfo).port, AUTO)).toBe(true);
   });
 
-  test('a server that closes one connection and then listens no more is not ready', async () => {
-    const server = createServer((socket) => {
-      server.close();
-      socket.on('error', () => undefined);
-      socket.destroy();
-    });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const { port } = server.address() as AddressInfo;
-    expect(await findingOf(port, AUTO)).toContain('refused the connection');
-  });
+  // A concurrent test could get the freed port.
+  test(
+    'a server that closes one connection and then listens no more is not ready',
+    { concurrent: false },
+    async () => {
+      const server = createServer((socket) => {
+        server.close();
+        socket.on('error', () => undefined);
+        socket.destroy();
+      });
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      const { port } = server.address() as AddressInfo;
+      expect(await findingOf(port, AUTO)).toContain('refused the connection');
+    },
+  );
 
   test('a server that closes one connection and then answers 500 is not ready', async () => {
     let connections = 0;

@@ -20,3 +20,9 @@ export function containersOf(namespace: string): Promise<string[]> {
     '{{.Names}}',
   );
 }
+
+/** Process ids and arguments of all processes in the container of an instance, one per line. */
+export async function processesOf(id: string): Promise<string> {
+  const [container = ''] = await docker('ps', '-q', '--filter', `label=ephemera.instance=${id}`);
+  return (await docker('top', container, '-eo', 'pid,args')).join('\n');
+}

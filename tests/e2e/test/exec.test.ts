@@ -7,7 +7,7 @@ import { hashToken } from '@ephemera/http';
 import { waitFor } from '@ephemera/test-support';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Deployment, TOKEN, deploy } from './deployment.ts';
-import { docker } from './docker-cli.ts';
+import { processesOf } from './docker-cli.ts';
 
 // Commands in an instance, from the client through a proxy and the worker of its host.
 
@@ -60,11 +60,6 @@ async function problemOf(answer: Response): Promise<[status: number, kind: strin
 
 const as = (token: string, method: string, path: string, body?: unknown) =>
   site.api(method, path, body, { authorization: `Bearer ${token}` });
-
-async function processesOf(id: string): Promise<string> {
-  const [container = ''] = await docker('ps', '-q', '--filter', `label=ephemera.instance=${id}`);
-  return (await docker('top', container, '-eo', 'pid,args')).join('\n');
-}
 
 describe('a command', () => {
   let instance: Instance;
@@ -267,34 +262,6 @@ describe('who may run commands', () => {
     expect(await problemOf(await exec(MAKER, made.id))).toEqual([403, 'forbidden']);
   });
 });
-
-// The address of the dead worker expires first, and then the reads of the addresses must agree.
-test(
-  'after a restart of the worker, its commands are lost and their processes killed',
-  { timeout: 180_000 },
-  async () => {
-    const own = await deploy({ templates: TEMPLATES, env: KEYS });
-    try {
-      const client = createClient({ url: own.adminUrls[0] ?? '', token: TOKEN });
-      const instance = await client.create({ template: 'operators' }, { waitMs: 60_000 });
-      const command = await instance.spawn(['sleep', '5005']);
-      expect(await processesOf(instance.id)).toContain('sleep 5005');
-      own.workers[0]?.child.kill('SIGKILL');
-      await own.startWorker();
-      const path = `/v1/instances/${instance.id}/exec/${command.execId}`;
-      await waitFor('its state', async () => {
-        const answer = await own.api('GET', path);
-        return answer.ok && ((await answer.json()) as { state: string }).state === 'lost';
-      });
-      await waitFor('the end of its process', async () => {
-        return !(await processesOf(instance.id)).includes('sleep 5005');
-      });
-      expect(await instance.exec(['true'])).toMatchObject({ exitCode: 0 });
-    } finally {
-      await own.stop();
-    }
-  },
-);
 
 test('without signing keys, no command runs', async () => {
   const own = await deploy({ templates: TEMPLATES });

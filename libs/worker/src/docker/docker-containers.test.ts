@@ -207,7 +207,9 @@ describe('start', () => {
     const { start } = fixture;
     // No server listens there, so no registry is contacted.
     const image = '127.0.0.1:9/nowhere:1';
-    const started = start(assignedInstance({ image }));
+    // The pull is not repeated for longer than the start may take.
+    const ready = { kind: 'auto', within: 1_000 } as const;
+    const started = start(assignedInstance({ image, ready }));
     await expect(started).rejects.toThrow(ContainerStartError);
     await expect(started).rejects.toThrow(`The image ${image} is not on this host`);
   });
