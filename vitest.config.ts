@@ -62,7 +62,7 @@ const LONG: Readonly<Record<string, readonly string[]>> = {
   'apps/cli': ['ctrl-c', 'docker-group', 'own-dockerd', 'up'],
   'libs/worker': ['firewall', 'firewall-reassert', 'pull-image', 'redis-cost'],
   'tests/adversary': ['balancers', 'churn', 'early', 'fuzz', 'hogs', 'replicas', 'slow'],
-  'tests/compose': ['compose', 'reproducible-image', 'rights'],
+  'tests/compose': ['compose', 'github-preview', 'reproducible-image', 'rights'],
   'tests/e2e': [
     ...['control-plane', 'dashboard', 'examples-command', 'examples-full', 'exec-restart'],
     ...['instance-operations', 'many-instances', 'origins', 'packages', 'readme-template'],

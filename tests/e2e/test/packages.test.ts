@@ -10,7 +10,7 @@ import {
   startNpmRegistry,
   waitFor,
 } from '@ephemera/test-support';
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { type Deployment, TOKEN, deploy } from './deployment.ts';
 import { containersOf } from './docker-cli.ts';
 
@@ -21,6 +21,9 @@ const execute = promisify(execFile);
 const root = join(import.meta.dirname, '../../..');
 const MAX_COMMANDS = 6;
 
+// npm unpacks hundreds of packages.
+vi.setConfig({ testTimeout: 300_000 });
+
 let site: Deployment;
 let registry: NpmRegistry;
 beforeAll(async () => {
@@ -28,7 +31,7 @@ beforeAll(async () => {
     deploy({ templates: `templates: { demo: ${demoTemplate({ timeout: '5m' })} }` }),
     startNpmRegistry(),
   ]);
-}, 240_000);
+}, 600_000);
 afterAll(async () => {
   await Promise.all([site.stop(), registry.stop()]);
 });
@@ -43,7 +46,7 @@ async function emptyFolder() {
     EPHEMERA_ADMIN_URL: site.adminUrls[0],
   };
   const run = (script: string) =>
-    execute('bash', ['-eo', 'pipefail', '-c', script], { cwd: folder, env, timeout: 120_000 });
+    execute('bash', ['-eo', 'pipefail', '-c', script], { cwd: folder, env, timeout: 240_000 });
   return { folder, run };
 }
 
