@@ -20,12 +20,21 @@ export const signingKeysFile = z
 
 /**
  * The purpose of a signature. A signature for one purpose is invalid for another. `start` and `pool`
- * are what workers accept from Redis. `access` makes the access token of a guarded instance. `visitor`
+ * are what workers accept from Redis. `restart`
+ * is what a visit to a stable name starts. `access` makes the access token of a guarded instance. `visitor`
  * proves that a browser started an instance. `host-request` and `host-address` are for the connection
  * between proxies and workers.
  */
 export type KeyPurpose =
-  'link' | 'work' | 'start' | 'pool' | 'access' | 'visitor' | 'host-request' | 'host-address';
+  | 'link'
+  | 'work'
+  | 'start'
+  | 'restart'
+  | 'pool'
+  | 'access'
+  | 'visitor'
+  | 'host-request'
+  | 'host-address';
 
 /** The keys that all replicas share to sign and to verify. */
 export interface SigningKeys {

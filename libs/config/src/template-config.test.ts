@@ -582,3 +582,30 @@ test('only a template that visitors can start is in the gallery', () => {
   expect(visitor).toEqual({ renew: 900_000, end: false, expiresHeader: false });
   expect(() => parse('visitor: {renew: 0s}')).toThrow(/visitor\.renew/);
 });
+
+const parseDemo = (fields: string) =>
+  parseTemplates(`templates: {demo: {image: demo, port: 8080, ${fields}}}`);
+
+test('a visit starts only what every visitor can open', () => {
+  expect(parseDemo('onVisit: start').defaultTemplate.onVisit).toBe('start');
+  expect(parseDemo('onVisit: gone, access: token').defaultTemplate.onVisit).toBe('gone');
+  for (const access of ['token', 'owner']) {
+    expect(() => parseDemo(`onVisit: start, access: ${access}`)).toThrow(
+      /onVisit: start needs access/,
+    );
+  }
+  expect(() => parseDemo("onVisit: start, create: token, env: {A: '{token}'}")).toThrow(
+    /onVisit: start cannot be used with \{token\}/,
+  );
+});
+
+test('patterns of images are a list that is not empty', () => {
+  const imageAllow = ['ghcr.io/acme/app:*', 'redis'];
+  expect(parseDemo(`imageAllow: ${JSON.stringify(imageAllow)}`).defaultTemplate.imageAllow).toEqual(
+    imageAllow,
+  );
+  expect(parseDemo('title: A').defaultTemplate.imageAllow).toBeUndefined();
+  for (const wrong of ['[]', "['']", "['a b']", 'redis']) {
+    expect(() => parseDemo(`imageAllow: ${wrong}`)).toThrow(/imageAllow/);
+  }
+});

@@ -17,7 +17,7 @@ import { ConfigError, issuesOf } from './environment.ts';
 import { registriesSchema } from './registry-config.ts';
 import { requestedEnvFields } from './requested-env-config.ts';
 import { type TokenEntries, tokensSchema } from './tokens/token-config.ts';
-import { galleryIssue, visitorFields } from './visitor-config.ts';
+import { galleryIssue, onVisitIssue, visitorFields } from './visitor-config.ts';
 import { webhooksSchema } from './webhook-config.ts';
 import type { WebhookEntries } from './webhook-config.ts';
 import { readYaml } from './yaml-text.ts';
@@ -392,6 +392,10 @@ export const templateSchema = z
     const gallery = galleryIssue(input);
     if (gallery !== undefined) {
       context.addIssue({ code: 'custom', path: ['gallery'], message: gallery });
+    }
+    const onVisit = onVisitIssue(input, hasToken);
+    if (onVisit !== undefined) {
+      context.addIssue({ code: 'custom', path: ['onVisit'], message: onVisit });
     }
     if (input.ports && Object.keys(input.ports).length === 0) {
       context.addIssue({ code: 'custom', path: ['ports'], message: 'must name at least one port' });

@@ -19,6 +19,12 @@ export const visitorFields = {
     .describe(
       'What visitors may do with an instance that they started, at `/{prefix}/-/{id}`. `renew`: move its deadline to this long from now, at most to `maxTimeout`. `end: true`: end it. `expiresHeader: true`: every response of an instance has the field `Ephemera-Expires-At`. With `access: public`, `renew` and `end` require `EPHEMERA_SIGNING_KEYS`. Default: nothing.',
     ),
+  onVisit: z
+    .enum(['gone', 'start'])
+    .optional()
+    .describe(
+      'What a visit to a stable name does once its instance has ended. `gone`: it gets 410. `start`: it starts another instance as the last `PUT` of the name asked, for the token that owns the name, and waits for it. Only with `access: public` and without `{token}`. See docs/guides/control-api.md. Default: `gone`.',
+    ),
 };
 
 interface VisitorInput {
@@ -30,4 +36,16 @@ interface VisitorInput {
 export function galleryIssue({ create, gallery }: VisitorInput): string | undefined {
   if (!gallery || create === 'open') return undefined;
   return `needs create: open; visitors cannot start a template with create: ${create}`;
+}
+
+/** The message for a template whose instances no visitor could open after a start by a visit. */
+export function onVisitIssue(
+  { access, onVisit }: { readonly access: string; readonly onVisit?: string | undefined },
+  hasToken: boolean,
+): string | undefined {
+  if (onVisit !== 'start') return undefined;
+  if (access !== 'public') {
+    return `start needs access: public; nobody learns the access token of an instance that a visit starts`;
+  }
+  return hasToken ? 'start cannot be used with {token}; nobody would learn it' : undefined;
 }

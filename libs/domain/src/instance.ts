@@ -122,6 +122,8 @@ export interface NameRoute {
   readonly id: string;
   /** Why that instance ended: its own route is forgotten before the name. */
   readonly ended?: EndReason | undefined;
+  /** Whether a visit starts the name again once the instance has ended. */
+  readonly startsOnVisit?: boolean | undefined;
 }
 
 export interface ReadyRoute extends Guard {

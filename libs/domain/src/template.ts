@@ -180,6 +180,11 @@ export interface Template {
   readonly imageAllow?: readonly string[] | undefined;
   /** Whether the creation of the instance has named `image`. Never set in the configuration. */
   readonly isImageNamed?: boolean | undefined;
+  /**
+   * What a visit to a stable name does once its instance has ended: it gets 410, or starts another
+   * instance. Undefined: `gone`.
+   */
+  readonly onVisit?: 'gone' | 'start' | undefined;
   /** Labels that are added to those of Ephemera. */
   readonly labels?: Readonly<Record<string, string>> | undefined;
   /** Undefined: the user that the image sets. */

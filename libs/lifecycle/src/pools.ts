@@ -14,6 +14,7 @@ export function poolSpecFor(template: Template, urlPattern: string): PoolSpec | 
 /** Template fields that do not affect the containers. A change of them keeps the pool. */
 const NON_CONTAINER_FIELDS = new Set<string>([
   'imageAllow',
+  'onVisit',
   'maxInstances',
   'whenFull',
   'maxQueued',

@@ -262,6 +262,13 @@ export interface NameRequest {
   readonly drain: number;
   /** How long the name is remembered. */
   readonly ttl: number;
+  /** What a visit starts once the instance has ended, as the creator wrote it. Undefined: nothing. */
+  readonly restart?: string | undefined;
+  /**
+   * Whether a visit starts it. Then `drain`, `ttl` and `restart` of the name stay as they are, and the
+   * start is refused while an instance of the name lives, and after MAX_NAME_CRASHES crashes in a row.
+   */
+  readonly isVisit?: boolean | undefined;
 }
 
 /** The data of a creation that is not part of the draft. */
@@ -309,6 +316,8 @@ export type CreationRefusal =
   | { readonly kind: 'reused' }
   /** Another token owns the name. */
   | { readonly kind: 'foreign' }
+  /** The instances of the name have crashed too often in a row: this one last. */
+  | { readonly kind: 'crashing'; readonly id: string; readonly reason: EndReason }
   /** The name has this generation, which the condition does not allow. Undefined: no such name. */
   | { readonly kind: 'unmatched'; readonly generation: number | undefined };
 

@@ -5,6 +5,7 @@ import type { Instance } from '@ephemera/domain';
 import {
   createAuthThrottle,
   hostNameOf,
+  isSameOrigin,
   isTrusted,
   parseTrustedProxies,
   peerAddress,
@@ -24,6 +25,7 @@ import type { createUpstreamPools } from './data-plane/upstream/pool.ts';
 import { failurePageWithRestart } from './failure-page.ts';
 import { InFlightRequests } from './in-flight-requests.ts';
 import { isReachable } from './launch/is-reachable.ts';
+import { unintendedReason } from './launch/unintended-request.ts';
 import { createLaunchApp } from './launch/launch-app.ts';
 import { missingBasePath } from './missing-base-path.ts';
 import {
@@ -38,6 +40,7 @@ import { RequestMetrics } from './request-metrics.ts';
 import { resumeOnRequest } from './resume-on-request.ts';
 import { clientAddress } from './starting/client-address.ts';
 import type { Starter } from './starting/start-instance.ts';
+import { createVisitStarts } from './starting/start-on-visit.ts';
 import { continueTrace, requestTracer } from './trace-context.ts';
 import { WarningReport } from './warning-report.ts';
 import type { Theme } from './waiting/theme.ts';
@@ -151,6 +154,7 @@ export function createPublicInterface(config: PublicInterfaceConfig, parts: Publ
     logger,
   });
   const onRefused = countRefusedConnections(metrics);
+  const startOnVisit = createVisitStarts({ ...shared, names: cell.store.names });
   const dataPlane = createDataPlane({
     explainNotFound,
     activity,
@@ -177,6 +181,11 @@ export function createPublicInterface(config: PublicInterfaceConfig, parts: Publ
       addressOf: shared.addressOf,
       logger,
     }),
+    startOnVisit: async (req, name, { generation, isShared }) => {
+      const isOwn = (origin: string) => isSameOrigin(origin, req.headers.host ?? '');
+      const reason = unintendedReason(req.method ?? '', req.headers, { isOwn, isShared });
+      return reason ? { kind: 'refused' } : startOnVisit(name, generation);
+    },
     waitingPage: (req, res, id) => sendWaitingPage(waiting, req, res, id),
     onUpstreamFailure: (reason, { id, detail, isOfInstance }) => {
       countFailure(reason);

@@ -38,6 +38,10 @@ export const SCRIPT_CONSTANTS = {
   /** How many stable names a deployment has, and one token. */
   MAX_NAMES: 10_000,
   MAX_NAMES_PER_OWNER: 1_000,
+  /** After this many crashes in a row, visits do not start a name any more. */
+  MAX_NAME_CRASHES: 5,
+  /** An instance of a name that ends later than this after it was ready has not crashed. */
+  NAME_STABLE_MS: 600_000,
   /** The `expiring` event precedes the deadline by at most this, unless the template says otherwise. */
   EXPIRY_NOTICE_MAX_MS: 60_000,
   /**

@@ -158,6 +158,8 @@ function refusal(reply: RefusalReply): CreationRefusal {
       return { kind: 'foreign' };
     case 'unmatched':
       return { kind: 'unmatched', generation: readGeneration(reply[1]) };
+    case 'crashing':
+      return { kind: 'crashing', id: reply[1], reason: reply[2] };
     case 'exhausted':
       return { kind: 'exhausted', what: reply[1] };
     case 'repeated': {

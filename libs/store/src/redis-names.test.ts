@@ -1,4 +1,4 @@
-import type { Instance, NameRoute, Route } from '@ephemera/domain';
+import type { EndReason, Instance, NameRoute, Route } from '@ephemera/domain';
 import type { NameRequest } from '@ephemera/lifecycle';
 import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
 import type { StartedRedis } from '@ephemera/test-support';
@@ -216,6 +216,132 @@ test('the instances of a removed name end, even if nothing ends them after the r
       ...{ kind: 'draining', instance: { reason: 'request' } },
     });
   }
+});
+
+describe('a start by a visit', () => {
+  const RESTART = { restart: 'sig.{}' };
+  /** Ends an instance for a reason, and finalizes it. */
+  const end = async ({ instances }: ReturnType<typeof open>, id: string, reason: EndReason) => {
+    const ended = await instances.startDraining(id, reason);
+    if (ended.kind !== 'draining') throw new Error(ended.kind);
+    await instances.finalize(id, ended.instance.generation);
+  };
+  const visitOf = (generation: number) => ({
+    ...{ match: String(generation), isVisit: true, newOwner: 'token:other', drain: 0, ttl: 0 },
+  });
+
+  test('keeps the owner, the expiry, `drain` and what the next visit starts', async () => {
+    const store = open();
+    const { ready, names, request, route, keys, redis } = store;
+    const first = await ready('pr-1', { ...RESTART, drain: 7_000 });
+    expect(await route('@pr-1')).toMatchObject({ startsOnVisit: true });
+    const before = await names.get('pr-1');
+    await end(store, first.id, 'idle');
+    expect(await route('@pr-1')).toMatchObject({ ended: 'idle', startsOnVisit: true });
+    const started = await request('pr-1', visitOf(first.generation));
+    if (started.kind !== 'created') throw new Error(started.kind);
+    const { id, generation } = started.instance;
+    const { owner, expiresAt } = before ?? {};
+    expect(await names.get('pr-1')).toMatchObject({ id, generation, owner, expiresAt });
+    expect(await names.readRestart('pr-1')).toEqual({ owner, generation, ...RESTART });
+    expect(await redis.hget(keys.name('pr-1'), 'drain')).toBe('7000');
+    const left = await redis.pttl(keys.name('pr-1'));
+    expect(left).toBeLessThanOrEqual(60_000);
+    expect(left).toBeGreaterThan(0);
+  });
+
+  test('is one start for all who have seen the same end', async () => {
+    const store = open();
+    const first = await store.ready('pr-1', RESTART);
+    // It lives.
+    expect(await store.request('pr-1', visitOf(first.generation))).toMatchObject({
+      kind: 'unmatched',
+    });
+    await end(store, first.id, 'ttl');
+    const visits = await Promise.all(
+      Array.from({ length: 10 }, () => store.request('pr-1', visitOf(first.generation))),
+    );
+    const kinds = visits.map(({ kind }) => kind);
+    expect(kinds.filter((kind) => kind === 'created')).toHaveLength(1);
+    expect(kinds.filter((kind) => kind === 'unmatched')).toHaveLength(9);
+  });
+
+  test('is refused where the last creation does not allow it', async () => {
+    const store = open();
+    await store.ready('pr-1', RESTART);
+    const plain = await store.ready('pr-1', { drain: 0 });
+    expect(await store.names.readRestart('pr-1')).toBeUndefined();
+    expect(await store.route('@pr-1')).not.toHaveProperty('startsOnVisit');
+    await end(store, plain.id, 'ttl');
+    expect((await store.request('pr-1', visitOf(plain.generation))).kind).toBe('unmatched');
+  });
+
+  test('of a withdrawn creation is that of the one before it', async () => {
+    const store = open();
+    const first = await store.ready('pr-1', RESTART);
+    const { instance } = await store.create('pr-1');
+    await store.withdraw(instance);
+    expect(await store.names.readRestart('pr-1')).toMatchObject({
+      ...RESTART,
+      generation: first.generation,
+    });
+    expect(await store.route('@pr-1')).toMatchObject({ startsOnVisit: true });
+  });
+
+  /** Lets visits start a name whose instances all end for a reason. Returns how many were started. */
+  async function startsUntilRefused(
+    store: ReturnType<typeof open>,
+    reason: EndReason,
+    prepare: (id: string) => Promise<unknown> = () => Promise.resolve(),
+  ) {
+    let { id, generation } = await store.ready('pr-1', RESTART);
+    for (let starts = 1; starts <= 2 * SCRIPT_CONSTANTS.MAX_NAME_CRASHES; starts++) {
+      await prepare(id);
+      await end(store, id, reason);
+      const visit = await store.request('pr-1', visitOf(generation));
+      if (visit.kind === 'crashing') {
+        expect(visit).toEqual({ kind: 'crashing', id, reason });
+        return starts;
+      }
+      if (visit.kind !== 'created') throw new Error(visit.kind);
+      ({ id, generation } = visit.instance);
+      await store.markReady(visit.instance);
+    }
+    return undefined;
+  }
+
+  test.each(['exited', 'oom'] as const)(
+    'is refused after five crashes (%s) in a row, also when their records have expired',
+    async (reason) => {
+      const store = open();
+      expect(await startsUntilRefused(store, reason)).toBe(SCRIPT_CONSTANTS.MAX_NAME_CRASHES);
+      const { id = '', generation = 0 } = (await store.names.get('pr-1')) ?? {};
+      await store.redis.del(store.keys.instance(id), store.keys.route(id));
+      expect((await store.request('pr-1', visitOf(generation))).kind).toBe('crashing');
+      // A PUT begins again.
+      const next = await store.ready('pr-1', RESTART);
+      await end(store, next.id, reason);
+      expect((await store.request('pr-1', visitOf(next.generation))).kind).toBe('created');
+    },
+  );
+
+  test.each(['ttl', 'idle', 'request'] as const)(
+    'is not limited after an end by %s',
+    async (reason) => {
+      expect(await startsUntilRefused(open(), reason)).toBeUndefined();
+    },
+  );
+
+  test('is not limited where each instance has served for long', async () => {
+    const store = open();
+    const serveLong = async (id: string) =>
+      store.redis.hset(
+        store.keys.instance(id),
+        'startedAt',
+        (await store.instances.now()) - SCRIPT_CONSTANTS.NAME_STABLE_MS,
+      );
+    expect(await startsUntilRefused(store, 'exited', serveLong)).toBeUndefined();
+  });
 });
 
 describe('a withdrawn creation', () => {

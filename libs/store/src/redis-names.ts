@@ -21,6 +21,15 @@ export type RemovedName =
   | { readonly kind: 'foreign' }
   | { readonly kind: 'unmatched'; readonly generation: number | undefined };
 
+/** What a visit starts again. */
+export interface NameRestart {
+  readonly owner: string;
+  /** The generation of the name. */
+  readonly generation: number;
+  /** As the creator of the instance wrote it. */
+  readonly restart: string;
+}
+
 export interface NamePage {
   readonly names: readonly Name[];
   /** The `after` of the next page. Undefined: this is the last one. */
@@ -30,6 +39,8 @@ export interface NamePage {
 /** The stable names. `create.lua` assigns them, and `ready.lua` moves them. */
 export interface Names {
   get(name: string): Promise<Name | undefined>;
+  /** What a visit to the name starts once its instance has ended. Undefined: nothing. */
+  readRestart(name: string): Promise<NameRestart | undefined>;
   /** Names in alphabetical order: at most `limit`, those after `after`. */
   list(query: { readonly after: string; readonly limit: number }): Promise<NamePage>;
   /** Forgets a name and ends the leases of its instances in one step. The caller hastens their end. */
@@ -42,6 +53,13 @@ export function redisNames(redis: Redis, keys: Keys): Names {
   return {
     async get(name) {
       return readName(await redis.hgetall(keys.name(name)));
+    },
+
+    async readRestart(name) {
+      const fields = ['owner', 'generation', 'restart'] as const;
+      const [owner, generation, restart] = await redis.hmget(keys.name(name), ...fields);
+      if (!owner || !restart) return undefined;
+      return { owner, generation: Number(generation), restart };
     },
 
     async list({ after, limit }) {

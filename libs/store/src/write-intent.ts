@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Instance, InstanceDraft, Limit } from '@ephemera/domain';
+import type { EndReason, Instance, InstanceDraft, Limit } from '@ephemera/domain';
 import { signStart } from '@ephemera/lifecycle';
 import type { CreationContext, StartSigner } from '@ephemera/lifecycle';
 import type { Redis } from 'ioredis';
@@ -28,6 +28,7 @@ export type RefusalReply =
   | ['full', Limit]
   | ['foreign']
   | ['unmatched', string]
+  | ['crashing', string, EndReason]
   | ['exhausted', 'link' | 'work']
   | ['repeated', string, string[], string | null]
   | ['reused']

@@ -7,7 +7,8 @@ import { requestKill } from '@ephemera/lifecycle';
 import type { NameRequest } from '@ephemera/lifecycle';
 import type { Names } from '@ephemera/store';
 import { countChange, countRequest } from '../starting/count-request.ts';
-import { startInstance } from '../starting/start-instance.ts';
+import { chosenTemplate, startInstance } from '../starting/start-instance.ts';
+import { type RestartRequest, writeRestart } from '../starting/start-on-visit.ts';
 import type { CertificateCheck } from './certificate-check.ts';
 import {
   createdResource,
@@ -44,11 +45,16 @@ export function nameApiRoutes(api: NamesApi): BoundRoute[] {
     const { quotas } = api.starter.templates;
     await countRequest(ctx, api.rates, quotas, 'token', by);
     const wait = readPreferredWait(headers.prefer ?? '');
+    const template = chosenTemplate(api.starter.templates, request.template);
+    const restart =
+      template.onVisit === 'start'
+        ? await restartOf(api, { name, owner: by }, { ...request, template: template.name })
+        : undefined;
     const wanted: NameRequest = {
       ...{ name, newOwner: by, owner: ownerRequiredOf(principal) },
       match: readTag(headers['if-match']),
       isNew: headers['if-none-match'] === '*',
-      ...{ drain: drain * 1000, ttl: ttl * 1000 },
+      ...{ drain: drain * 1000, ttl: ttl * 1000, restart },
     };
     const key = headers['idempotency-key'];
     const context = parseCreationContext(key, { ...body, name }, quotas, principal);
@@ -113,6 +119,17 @@ export function nameApiRoutes(api: NamesApi): BoundRoute[] {
     const [current, next] = await Promise.all([read(name.id), read(name.next)]);
     return toNameResource(name, { current, next });
   }
+}
+
+/** What visits start, for the owner that the name has or gets. */
+async function restartOf(
+  { stableNames, starter }: Pick<NamesApi, 'stableNames' | 'starter'>,
+  { name, owner }: { readonly name: string; readonly owner: string },
+  request: RestartRequest,
+): Promise<string> {
+  // An admin changes the names of others too. The owner of a name never changes.
+  const known = await stableNames.get(name);
+  return writeRestart(starter.keys, { name, owner: known?.owner ?? owner }, request);
 }
 
 /**

@@ -81,6 +81,7 @@ export interface DataPlaneOptions extends Pick<
   readonly onWebSocketRefused?: () => void;
   /** How long clients may go on sending behind their response. */
   readonly linger?: LingerLimits;
+  readonly startOnVisit?: DataPlaneContext['startOnVisit'];
   readonly waitingPage?: DataPlaneContext['waitingPage'];
   readonly activity?: DataPlaneContext['activity'];
   readonly onUpstreamFailure?: DataPlaneContext['onUpstreamFailure'];
@@ -161,6 +162,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     maxResponseHead,
     sendFailure: options.sendFailure,
     logger: options.logger,
+    startOnVisit: options.startOnVisit,
     waitingPage: options.waitingPage,
     activity: options.activity,
     onUpstreamFailure: options.onUpstreamFailure,

@@ -31,6 +31,11 @@ export function isOver(route: Route | undefined): boolean {
   return route?.state === 'draining' || route?.state === 'gone' || route?.state === 'failed';
 }
 
+/** Whether a failure is the end of an instance. */
+export function isEnd({ kind }: Failure): boolean {
+  return kind === 'gone' || kind === 'start_failed';
+}
+
 /**
  * Whether the name may lead to another instance than the one that caused a failure. The end of an
  * instance may be read before the push that its name has moved arrives.

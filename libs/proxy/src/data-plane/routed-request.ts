@@ -7,7 +7,7 @@ import type { RequestMeasurement } from '../request-metrics.ts';
 import type { Activity } from './activity.ts';
 import { type AccessDecision, authorizeAccess } from './authorize-access.ts';
 import { MAX_SUPERSEDED_ROUTES } from './limits.ts';
-import { endOfName, isOver, mayHaveMoved, resolveName } from './resolve-name.ts';
+import { endOfName, isEnd, isOver, mayHaveMoved, resolveName } from './resolve-name.ts';
 import { lookUpRoute, resolveRoute, type RouteResolution } from './resolve-route.ts';
 import type { UploadScheduler } from './upload.ts';
 import { type InboundRequest, outerPrefix } from './upstream-request.ts';
@@ -81,6 +81,19 @@ export interface DataPlaneContext {
     failure: Failure,
     cause?: UpstreamFailure,
   ) => void;
+  /**
+   * Starts the instance of a name again that has ended, for a visit. Undefined: no visit starts one.
+   * @param isShared whether the pages of other instances have the same origin
+   */
+  readonly startOnVisit:
+    | ((
+        req: IncomingMessage,
+        name: string,
+        visit: { readonly generation: number; readonly isShared: boolean },
+      ) => Promise<
+        { readonly kind: 'changed' } | { readonly kind: 'refused'; readonly failure?: Failure }
+      >)
+    | undefined;
   /** May respond with a waiting page instead of letting a request wait; true if it did. */
   readonly waitingPage:
     ((req: IncomingMessage, res: ServerResponse, id: string) => boolean) | undefined;
@@ -137,6 +150,8 @@ export abstract class RoutedRequest {
   /** The upstream that was chosen last. */
   #upstream: Upstream | undefined;
   #superseded = 0;
+  /** Whether it has started the instance of its name: at most once. */
+  #hasVisited = false;
   #disconnected: AbortController | undefined;
   readonly #trace: RequestTrace | undefined;
 
@@ -323,13 +338,33 @@ export abstract class RoutedRequest {
       const wasDead = isOver(routes.peek(id)?.route);
       const resolution = await resolve(isSuperseded);
       if (resolution.kind !== 'failed' || this.isDone) return resolution;
-      if (i === MAX_SUPERSEDED_ROUTES || !mayHaveMoved(resolution.failure, wasDead, this.req)) {
-        return endOfName(resolution, named.route);
+      let { route } = named;
+      if (i < MAX_SUPERSEDED_ROUTES && mayHaveMoved(resolution.failure, wasDead, this.req)) {
+        named = await resolveName(this.context, name, () => routes.confirmName(name));
+        if (named.kind !== 'found' || named.route.id !== id) continue;
+        ({ route } = named);
       }
+      const ended = endOfName(resolution, route);
+      const started = await this.#startOnVisit(name, route, ended);
+      if (started !== undefined) return started;
       named = await resolveName(this.context, name, () => routes.confirmName(name));
-      if (named.kind === 'found' && named.route.id === id)
-        return endOfName(resolution, named.route);
     }
+  }
+
+  /** Undefined: the name must be read again. */
+  async #startOnVisit(
+    name: string,
+    { generation, startsOnVisit }: NameRoute,
+    ended: RouteResolution,
+  ): Promise<RouteResolution | undefined> {
+    const { startOnVisit } = this.context;
+    if (startsOnVisit !== true || startOnVisit === undefined || this.#hasVisited) return ended;
+    if (this.isDone || ended.kind !== 'failed' || !isEnd(ended.failure)) return ended;
+    this.#hasVisited = true;
+    const isShared = this.request.address.prefix !== '';
+    const outcome = await startOnVisit(this.req, name, { generation, isShared });
+    if (outcome.kind === 'changed') return undefined;
+    return outcome.failure ? { kind: 'failed', failure: outcome.failure } : ended;
   }
 
   /** As for an unknown id. */

@@ -36,10 +36,13 @@ const EXHAUSTED = {
   work: { kind: 'work_used' },
 } as const;
 
+const CRASHING =
+  'Its instances have crashed several times in a row, so visits do not start it any more.';
+
 export interface Started {
   readonly kind: Exclude<
     AcquireResult['kind'],
-    'full' | 'exhausted' | 'reused' | 'foreign' | 'unmatched'
+    'full' | 'exhausted' | 'reused' | 'foreign' | 'unmatched' | 'crashing'
   >;
   readonly instance: Instance;
   /**
@@ -56,7 +59,7 @@ export interface Started {
  * request with `env` or a name always creates a new one: its URL is part of the container. So does one
  * with another image than that of the template.
  * @throws ApiError unknown_template; invalid for a timeout out of bounds, a refused variable or image; full; key_reused;
- * link_refused, work_used; forbidden, precondition_failed for a name; store_unavailable if Redis may lose the instance
+ * link_refused, work_used; forbidden, precondition_failed, gone for a name; store_unavailable if Redis may lose the instance
  */
 export async function startInstance(
   starter: Starter,
@@ -124,6 +127,10 @@ async function createOrClaim(
       throw new ApiError({ kind: 'forbidden', needs: 'admin' });
     case 'unmatched':
       throw new ApiError({ kind: 'precondition_failed', generation: acquired.generation });
+    case 'crashing': {
+      const { id, reason } = acquired;
+      throw new ApiError({ kind: 'gone', id, reason, message: CRASHING });
+    }
     case 'repeated': {
       const { instance, salt } = acquired;
       if (instance) {

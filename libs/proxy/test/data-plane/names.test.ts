@@ -175,3 +175,58 @@ test('addresses of an instance are translated below its name', async () => {
     await redirecting.stop();
   }
 });
+
+test('a visit to a name whose instance has ended may start it, once per request', async () => {
+  const visits: object[] = [];
+  /** Where each name leads after a visit. Undefined: the visit is refused. */
+  const next = new Map<string, string | undefined>();
+  const visited = await startFixture({
+    startOnVisit: async (_req, name, visit) => {
+      visits.push({ name, ...visit });
+      const id = next.get(name);
+      if (id === undefined) {
+        return { kind: 'refused', failure: { kind: 'store_unavailable' } };
+      }
+      await lead(name, id);
+      return { kind: 'changed' };
+    },
+  });
+  const lead = async (name: string, id: string, more: Partial<NameRoute> = {}) => {
+    const route: NameRoute = { state: 'name', generation: newGeneration(), id, ...more };
+    await visited.redis.set(visited.keys.route(`@${name}`), JSON.stringify(route));
+    return route.generation;
+  };
+  const get = async (name: string) =>
+    statusOf(await send(visited.port, `GET /demo/@${name}/ HTTP/1.1\r\nHost: a\r\n\r\n`));
+  const ended = newId();
+  await visited.put(ended, { state: 'gone', generation: newGeneration(), reason: 'idle' });
+  const starts = { startsOnVisit: true };
+  try {
+    await lead('plain', ended);
+    expect(await get('plain')).toBe(410);
+    expect(visits).toEqual([]);
+
+    next.set('asleep', await visited.ready(upstream.port));
+    const generation = await lead('asleep', ended, starts);
+    expect(await get('asleep')).toBe(200);
+    expect(visits).toEqual([{ name: 'asleep', generation, isShared: true }]);
+    expect(await get('asleep')).toBe(200);
+    expect(visits).toHaveLength(1);
+
+    // The record of the instance has expired.
+    next.set('forgotten', await visited.ready(upstream.port));
+    await lead('forgotten', newId(), { ...starts, ended: 'ttl' });
+    expect(await get('forgotten')).toBe(200);
+
+    await lead('full', ended, starts);
+    expect(await get('full')).toBe(503);
+
+    // An instance that ends at once is no reason for another visit of the same request.
+    next.set('brief', ended);
+    await lead('brief', ended, starts);
+    expect(await get('brief')).toBe(410);
+    expect(visits).toHaveLength(4);
+  } finally {
+    await visited.stop();
+  }
+});

@@ -5,7 +5,7 @@
 -- ARGV: 1 id  2 timeout ms  3 startWithin ms  4 maxTimeout ms  5 template JSON  6 env JSON
 --       7 metadata JSON  8 url  9 idleTimeout ms (empty: none)  10 context JSON (ScriptContext)
 -- Returns {created | queued, generation, now, expiresAt, maxExpiresAt, superseded id | nil} | {taken} |
---         {full, limit} | {foreign} | {unmatched, generation} | {exhausted, kind} | {stocked} |
+--         {full, limit} | {foreign} | {unmatched, generation} | {crashing, id, reason} | {exhausted, kind} | {stocked} |
 --         {repeated, id, fields, salt | nil} | {reused} | {withdrawn}.
 local base, id = baseOf(KEYS[1]), ARGV[1]
 local template, context = cjson.decode(ARGV[5]), cjson.decode(ARGV[10])
@@ -27,6 +27,7 @@ end
 local named = context.name
 if named then
   local refused = refusedName(base, named)
+  refused = refused or (named.isVisit and refusedVisit(base, named.name))
   if refused then return refused end
   local tooMany = namesExceeded(base, named.name, named.newOwner)
   if tooMany then return { 'full', tooMany } end

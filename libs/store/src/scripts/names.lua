@@ -25,12 +25,44 @@ local function namesExceeded(base, name, owner)
   return nil
 end
 
+local CRASHES = { start_failed = true, exited = true, oom = true }
+
+-- How many instances of a name in a row have crashed: they could not start, exited or ran out of memory
+-- within NAME_STABLE_MS. A visit counts the instance before it once, when it starts the next one.
+local function crashesOf(base, key)
+  local known = redis.call('HMGET', key, 'id', 'crashes', 'crashed')
+  local crashes = tonumber(known[2] or '0')
+  local record = recordOf(base .. 'instance:' .. known[1])
+  if known[3] == known[1] or not record.reason then return crashes, known[1], record end
+  local startedAt = tonumber(record.startedAt)
+  local lived = startedAt and tonumber(record['at:draining'] or nowMs()) - startedAt or 0
+  local isCrash = CRASHES[record.reason] and lived < NAME_STABLE_MS
+  return isCrash and crashes + 1 or 0, known[1], record
+end
+
+-- Returns the reply that refuses to start a name by a visit, or nil. `crashed` keeps the instance for
+-- which it was refused, because its record expires before the name.
+local function refusedVisit(base, name)
+  local key = nameKey(base, name)
+  local known = redis.call('HMGET', key, 'generation', 'next', 'onVisit')
+  local crashes, id, record = crashesOf(base, key)
+  local next = known[2] and recordOf(base .. 'instance:' .. known[2]).state
+  local isOver = not record.state or record.state == 'draining' or record.state == 'gone' or record.state == 'failed'
+  if not known[3] or not isOver or next == 'pending' or next == 'starting' then
+    return { 'unmatched', known[1] }
+  end
+  if crashes < MAX_NAME_CRASHES then return nil end
+  redis.call('HSET', key, 'crashes', crashes, 'crashed', id)
+  return { 'crashing', id, record.reason or 'exited' }
+end
+
 -- Writes the route of a name, which expires with the name.
 local function writeNameRoute(base, name, ended)
-  local known = redis.call('HMGET', nameKey(base, name), 'id', 'generation', 'expiresAt')
+  local known = redis.call('HMGET', nameKey(base, name), 'id', 'generation', 'expiresAt', 'onVisit')
   if not known[1] then return end
   redis.call('SET', base .. 'route:@' .. name, cjson.encode({
-    state = 'name', id = known[1], generation = tonumber(known[2]), ended = ended }),
+    state = 'name', id = known[1], generation = tonumber(known[2]), ended = ended,
+    startsOnVisit = known[4] and true or nil }),
     'PX', math.max(1, tonumber(known[3]) - nowMs()))
 end
 
@@ -50,6 +82,16 @@ local function cutLease(base, id, deadline, replacedBy)
   return { id, tonumber(record.generation), record.host, math.max(0, deadline - nowMs()) }
 end
 
+-- Sets what a visit starts; nil: nothing.
+local function setRestart(key, restart)
+  if restart then
+    redis.call('HSET', key, 'restart', restart, 'onVisit', 'start')
+  else
+    redis.call('HDEL', key, 'restart', 'onVisit')
+  end
+  redis.call('HDEL', key, 'crashes', 'crashed')
+end
+
 -- Forgets a name.
 local function deleteName(base, name, owner)
   redis.call('DEL', nameKey(base, name), base .. 'route:@' .. name)
@@ -63,13 +105,20 @@ end
 -- which does not get it any more; or nil.
 local function assignName(base, wanted, record)
   local key, now = nameKey(base, wanted.name), nowMs()
-  local known = redis.call('HMGET', key, 'id', 'next', 'owner', 'generation', 'drain')
+  local known = redis.call('HMGET', key, 'id', 'next', 'owner', 'generation', 'drain', 'restart', 'expiresAt')
   local current, superseded = known[1], known[2] or nil
   setFields(base .. 'instance:' .. record.id, 'nameBefore', cjson.encode({
     own = record.generation, id = current or nil, next = superseded,
-    generation = known[4] or nil, drain = known[5] or nil }))
+    generation = known[4] or nil, drain = known[5] or nil, restart = known[6] or nil }))
   local state = current and recordOf(base .. 'instance:' .. current).state
   local owner = known[3] or wanted.newOwner
+  local drain, ttl = wanted.drain, wanted.ttl
+  if wanted.isVisit then
+    drain, ttl = known[5], math.max(1, tonumber(known[7]) - now)
+    redis.call('HSET', key, 'crashes', (crashesOf(base, key)))
+  else
+    setRestart(key, wanted.restart)
+  end
   if state == 'ready' or state == 'paused' then
     redis.call('HSET', key, 'next', record.id)
   else
@@ -79,13 +128,13 @@ local function assignName(base, wanted, record)
   end
   if not current then redis.call('HSET', key, 'createdAt', now) end
   redis.call('HSET', key, 'name', wanted.name, 'generation', record.generation, 'owner', owner,
-    'drain', wanted.drain, 'updatedAt', now, 'expiresAt', now + wanted.ttl)
-  redis.call('PEXPIRE', key, wanted.ttl)
+    'drain', drain, 'updatedAt', now, 'expiresAt', now + ttl)
+  redis.call('PEXPIRE', key, ttl)
   writeNameRoute(base, wanted.name)
-  redis.call('ZADD', base .. 'names', now + wanted.ttl, wanted.name)
+  redis.call('ZADD', base .. 'names', now + ttl, wanted.name)
   local owned = base .. 'owner-names:' .. owner
-  redis.call('ZADD', owned, now + wanted.ttl, wanted.name)
-  redis.call('PEXPIRE', owned, math.max(wanted.ttl, redis.call('PTTL', owned)))
+  redis.call('ZADD', owned, now + ttl, wanted.name)
+  redis.call('PEXPIRE', owned, math.max(ttl, redis.call('PTTL', owned)))
   return superseded
 end
 
@@ -109,6 +158,7 @@ local function withdrawName(base, record)
   end
   redis.call('HSET', key, 'id', before.id, 'generation', before.generation, 'drain', before.drain)
   if before.next then redis.call('HSET', key, 'next', before.next) else redis.call('HDEL', key, 'next') end
+  setRestart(key, before.restart)
   writeNameRoute(base, record.name, not current.accessHash and current.reason or nil)
 end
 
