@@ -23,6 +23,32 @@ test('without EPHEMERA_DOMAIN there is no host form, and an invalid one is refus
   expect(() => readConfig({ EPHEMERA_DOMAIN: 'demos example' })).toThrow(ConfigError);
 });
 
+test.each(['localhost', 'xn--bcher-kva.example', '1.demos.2e', 'a-b.example:1', 'example:65535'])(
+  'a domain can be %s',
+  (domain) => {
+    expect(readConfig({ EPHEMERA_DOMAIN: domain }).domain).toContain(domain);
+  },
+);
+
+// No browser finds an instance below these.
+test.each([
+  ['an empty label', 'demos..example.org'],
+  ['a dot at the beginning', '.example.org'],
+  ['a dot at the end', 'example.org.'],
+  ['a label that begins with a hyphen', '-a.example.org'],
+  ['a label that is too long', `${'a'.repeat(64)}.example.org`],
+  ['a name that is too long', `${'a.'.repeat(120)}org`],
+  ['an IPv4 address', '127.0.0.1:8080'],
+  ['capital letters', 'Demos.example.org'],
+  ['a URL', 'http://example.org'],
+  ['port 0', 'example.org:0'],
+  ['a port above 65535', 'example.org:65536'],
+  ['a port with a leading zero', 'example.org:080'],
+  ['an empty port', 'example.org:'],
+])('a domain with %s is refused', (_, domain) => {
+  expect(() => readConfig({ EPHEMERA_DOMAIN: domain })).toThrow(/EPHEMERA_DOMAIN: must/);
+});
+
 test.each([
   ['http://example.org:80', 'http://example.org'],
   ['http://localhost:80/', 'http://localhost'],

@@ -217,10 +217,21 @@ export const adminTokenFile = z
     'Path of a file that holds the value of `EPHEMERA_ADMIN_TOKEN`. Keeps the token out of the environment. Read once at start-up. Set only one of the two.',
   );
 
-/** `EPHEMERA_DOMAIN`, as an operator sets it. */
-export const domain = z
+/** Labels of at most 63 characters, the last one not a number: an address has no names below it. */
+const DOMAIN =
+  /^(?:[a-z\d](?:[a-z\d-]{0,61}[a-z\d])?\.)*(?!\d+(?::|$))[a-z\d](?:[a-z\d-]{0,61}[a-z\d])?(?::\d+)?$/;
+/** Leaves room for the port and the id of an instance in a host name of 253 characters. */
+const MAX_DOMAIN_LENGTH = 220;
+
+/** The domain of the host form, with a port or without. */
+export const domainName = z
   .string()
-  .regex(/^[a-z0-9.-]+(:\d+)?$/, 'must be a domain such as demos.example.org')
+  .max(MAX_DOMAIN_LENGTH, `must have at most ${MAX_DOMAIN_LENGTH} characters`)
+  .regex(DOMAIN, 'must be a domain in lower case, such as demos.example.org')
+  .refine((text) => isPort(/:(\d+)$/.exec(text)?.[1]), 'must have a port from 1 to 65535, or none');
+
+/** `EPHEMERA_DOMAIN`, as an operator sets it. */
+export const domain = domainName
   .optional()
   .describe(
     'Domain of the host form: each instance is served on its own origin, `{id}.DOMAIN`. Without a port, the port of `EPHEMERA_PUBLIC_URL` applies if that is set, otherwise `EPHEMERA_PUBLIC_PORT`. If unset, only the path form exists.',
@@ -252,6 +263,11 @@ export function domainWithPort(input: {
   // A URL leaves out the default port of its scheme.
   const { port: urlPort } = new URL(url ?? `http://localhost:${ownPort}`);
   return urlPort === '' ? name : `${name}:${urlPort}`;
+}
+
+/** Whether the text of a port, if there is one, is in range and without leading zeros. */
+function isPort(text: string | undefined): boolean {
+  return text === undefined || (/^[1-9]\d{0,4}$/.test(text) && Number(text) <= 65_535);
 }
 
 /** The settings that all apps share. */

@@ -1,5 +1,6 @@
 import {
   ConfigError,
+  domainName,
   issuesOf,
   readTemplates,
   requireFile,
@@ -107,10 +108,7 @@ const schema = z.strictObject({
     .string()
     .regex(/^[a-z][a-z0-9-]{0,30}$/, 'must be lowercase letters, digits and hyphens, at most 31')
     .prefault('ephemera'),
-  domain: z
-    .string()
-    .regex(/^[a-z0-9.-]+(:\d+)?$/, 'must be a domain such as demos.example.org')
-    .optional(),
+  domain: domainName.optional(),
   trustedProxies: z.array(z.string()).prefault([]),
   connectionsPerAddress: wholeNumber(1, 50_000).prefault(2_000),
   signingKeys: z
