@@ -59,6 +59,24 @@ async function serves(request: ProbeRequest, timeoutMs: number): Promise<ProbeRe
   return unreadyAfter(answer, request, { status: BELOW_500, timeoutMs });
 }
 
+/**
+ * Requests the page of an instance that a probe has found ready, and waits for the whole time. `auto`
+ * also accepts a server that is silent while it makes its first page.
+ * @returns not ready for a status from 500 on, an incomplete head, or no connection. A port that
+ *   speaks no HTTP, or is silent to the end, is ready.
+ */
+export async function probePage(
+  instance: Instance,
+  address: string,
+  timeoutMs: number,
+): Promise<ProbeResult> {
+  const request = requestOf(instance, address, { kind: 'auto', within: timeoutMs });
+  const answer = await ask(request, timeoutMs, timeoutMs);
+  if (isSilent(answer)) return READY;
+  if (answer.kind === 'status' && isIn(BELOW_500, answer.status)) return READY;
+  return unreadyAfter(answer, request, { status: BELOW_500, timeoutMs });
+}
+
 interface AttemptLimits {
   /** The statuses that are accepted. */
   readonly status: StatusRanges;

@@ -133,6 +133,21 @@ test('an image that exits soon after it serves does not count as one that works'
   expect(err).toMatch(/No template was found(.|\n)*exited(.|\n)*gone/);
 });
 
+test('the first page counts, also if it takes longer than a probe', async () => {
+  const image = await imageOf(
+    'late-page',
+    'USER 0',
+    `RUN mkdir /data && printf '%s\\n' '#!/bin/sh' 'sleep 15' \\
+      'touch /data/page || kill $(cat /tmp/pid)' \\
+      'printf "HTTP/1.0 200 OK\\r\\n\\r\\n"' > /page && chmod 755 /page`,
+    // A port that is silent for a moment is ready, as one of a protocol without a greeting is.
+    'CMD ["/bin/sh", "-c", "nc -ll -p 8080 -e /page & echo $! > /tmp/pid; wait"]',
+  );
+  const { code, out, err } = await tried(image);
+  expect({ code, err }).toMatchObject({ code: 0 });
+  expect(await linesIn(out)).toEqual(['tmpfs: { /data: 64m }']);
+}, 180_000);
+
 test('an image that listens on loopback only is reported with its log and the hint', async () => {
   const image = await imageOf(
     'loopback',

@@ -5,7 +5,7 @@ import type { TemplateSet } from '@ephemera/config';
 import { BootError, EARLY_EXIT_MS, newId, policyViolations } from '@ephemera/domain';
 import type { Hint, Instance, Policy } from '@ephemera/domain';
 import { ContainerStartError, kill, reportExit, spawn } from '@ephemera/lifecycle';
-import type { Containers, SpawnPorts } from '@ephemera/lifecycle';
+import type { Containers, ProbeResult, SpawnPorts } from '@ephemera/lifecycle';
 import { createLogger } from '@ephemera/process';
 import { limitConcurrency } from '../concurrency-limit.ts';
 import { answeringNames } from '../connect-host.ts';
@@ -24,7 +24,7 @@ import { instancesNetworks } from '../docker/instances-networks.ts';
 import { imagePulls } from '../docker/pull-image.ts';
 import { createFirewall } from '../firewall.ts';
 import { DEFAULT_TIMEOUT_MS } from '../limits.ts';
-import { probe } from '../probe.ts';
+import { probe, probePage } from '../probe.ts';
 import { runOnHostOf } from '../snapshot.ts';
 import { limitsCheck, policyCheck, withStartChecks } from '../start-checks.ts';
 import { fileText, ladder, linesOf } from './rights.ts';
@@ -61,6 +61,8 @@ export interface TryResult {
 }
 
 const POLL_MS = 250;
+/** How often an exit is looked for after a connection that failed. */
+const EXIT_POLLS = 12;
 
 /**
  * Looks for the shortest template with which an image serves. It starts containers as a worker does,
@@ -212,7 +214,8 @@ async function openTrial(
       attempt(file, limitMs) {
         current = parseTemplates(file);
         const instance = instanceOf(current, limitMs);
-        return attemptOnce({ containers, instance, signal, nextIndex: () => ++index });
+        const nextIndex = () => ++index;
+        return attemptOnce({ containers, instance, pageMs: options.maxMs, signal, nextIndex });
       },
       close,
     };
@@ -246,15 +249,18 @@ function instanceOf({ defaultTemplate }: TemplateSet, limitMs: number): Instance
   };
 }
 
-/** Starts one instance as a worker does, sees whether it stays up, and removes it. */
+/** Starts one instance as a worker does, sees whether it stays up and serves its page, and removes it. */
 async function attemptOnce({
   containers,
   instance,
+  pageMs,
   signal,
   nextIndex,
 }: {
   readonly containers: Containers;
   readonly instance: Instance;
+  /** The longest time until its page is served. */
+  readonly pageMs: number;
   readonly signal: AbortSignal;
   readonly nextIndex: () => number;
 }): Promise<Outcome> {
@@ -280,23 +286,39 @@ async function attemptOnce({
   };
   try {
     const spawned = await spawn(ports, id, generation);
-    const tookMs = performance.now() - begun;
     if (spawned.kind !== 'ready') {
       const { message = 'The start failed.', hint } = store.ended ?? {};
       return { works: false, message, hint, isFinal: containerId === '' && hint === undefined };
     }
     const { address = '' } = spawned.instance;
-    for (const end = performance.now() + EARLY_EXIT_MS; performance.now() < end;) {
-      await sleep(POLL_MS, undefined, { signal });
+    /** Undefined if it runs. */
+    const exit = async () => {
       const seen = await containers.inspect(containerId);
-      if (seen?.running !== true) {
-        const report = await reportExit(containers, containerId, seen, template);
-        return { works: false, ...report };
-      }
+      return seen?.running === true
+        ? undefined
+        : reportExit(containers, containerId, seen, template);
+    };
+    let tookMs = 0;
+    let page: ProbeResult | undefined;
+    void probePage(spawned.instance, address, pageMs).then((result) => {
+      page = result;
+      tookMs = performance.now() - begun;
+    });
+    const end = performance.now() + EARLY_EXIT_MS;
+    while (page === undefined || performance.now() < end) {
+      await sleep(POLL_MS, undefined, { signal });
+      const report = await exit();
+      if (report) return { works: false, ...report };
     }
-    const last = await probe(instance, address, DEFAULT_TIMEOUT_MS);
+    const last = page.ready ? await probe(instance, address, DEFAULT_TIMEOUT_MS) : page;
     if (last.ready) return { works: true, tookMs };
-    return { works: false, message: `It served only for a moment. ${last.finding}` };
+    // Its connections end before the daemon reports its exit.
+    for (let polls = 0; polls < EXIT_POLLS; polls++) {
+      await sleep(POLL_MS, undefined, { signal });
+      const report = await exit();
+      if (report) return { works: false, ...report };
+    }
+    return { works: false, message: last.finding };
   } catch (error) {
     signal.throwIfAborted();
     return { works: false, message: daemonMessage(error), isFinal: true };
