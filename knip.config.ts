@@ -78,7 +78,7 @@ const config: KnipConfig = {
     },
     'tests/e2e': {
       entry: [
-        'src/examples/main.ts',
+        'src/{cluster,examples}/main.ts',
         'src/matrix/{main,inside}.ts',
         'test/screenshots.ts',
         'test/unchecked-worker.ts',

@@ -67,7 +67,7 @@ const LONG: Readonly<Record<string, readonly string[]>> = {
     ...['control-plane', 'dashboard', 'examples-command', 'examples-full', 'exec-restart'],
     ...['instance-operations', 'many-instances', 'origins', 'packages', 'readme-template'],
     ...['real-application', 'rebuilt-image', 'redis-fill', 'redis-rights', 'sentinel-faults'],
-    ...['shutdown', 'try', 'try-nginx', 'two-hosts', 'waiting-page'],
+    ...['reach', 'shutdown', 'try', 'try-nginx', 'two-hosts', 'waiting-page'],
   ],
   'tests/faults': ['faults'],
 };

@@ -9,6 +9,7 @@ const programs = [
   'tests/faults/src/soak/main.ts',
   'tests/adversary/src/main.ts',
   'tests/bench/src/main.ts',
+  'tests/e2e/src/cluster/main.ts',
   'tests/e2e/src/examples/main.ts',
   'tests/e2e/src/matrix/main.ts',
 ];

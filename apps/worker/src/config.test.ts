@@ -33,12 +33,31 @@ test.each([
   ['EPHEMERA_FIREWALL', 'maybe', /auto.*required.*off/],
   ['EPHEMERA_EGRESS_DNS', '1.1.1.1,resolver', 'must be IPv4 addresses, comma-separated'],
   ['EPHEMERA_EGRESS_BLOCK', '10.0.0.1', /must be IPv4 ranges/],
+  ['EPHEMERA_REACH', 'overlay', /bridge.*published.*routed/],
+  ['EPHEMERA_ADVERTISE', 'host-b', 'must be an IPv4 address of this machine'],
+  ['EPHEMERA_PUBLISHED_PORTS', '80-90', 'is not a range of ports'],
+  ['EPHEMERA_PROXIES', '10.0.0.11', 'must be IPv4 ranges'],
   ['EPHEMERA_WORKER_PORT', '99999', 'must be a port from 1 to 65535'],
   ['EPHEMERA_CPU_PERIOD', '2s', 'must be at most 1s'],
   ['EPHEMERA_SPAWN_CONCURRENCY', '0', 'must be at least 1'],
 ])('%s=%s is refused', (name, value, detail) => {
   expect(() => readConfig({ ...nowhere, [name]: value })).toThrow(ConfigError);
   expect(() => readConfig({ ...nowhere, [name]: value })).toThrow(detail);
+});
+
+test('the settings of the reach are checked together, and all errors are reported at once', () => {
+  const published = { ...nowhere, EPHEMERA_REACH: 'published' };
+  expect(() => readConfig(published)).toThrow(
+    /EPHEMERA_PROXIES: is required.*\n.*EPHEMERA_ADVERTISE/,
+  );
+  const rest = { EPHEMERA_ADVERTISE: '10.0.0.21', EPHEMERA_PROXIES: '10.0.0.11/32,10.0.1.0/24' };
+  expect(readConfig({ ...published, ...rest }).reach).toEqual({
+    kind: 'published',
+    address: '10.0.0.21',
+    ports: { first: 20_000, last: 32_767 },
+    proxies: ['10.0.0.11/32', '10.0.1.0/24'],
+  });
+  expect(readConfig(nowhere).reach).toEqual({ kind: 'bridge' });
 });
 
 test('the logins of registries are checked at the start', () => {

@@ -1,5 +1,6 @@
 import {
   COMMON,
+  ConfigError,
   TRACING,
   adminHost,
   count,
@@ -13,10 +14,16 @@ import {
   tracingOf,
   sizeText,
 } from '@ephemera/config';
-import { HOST_ID } from '@ephemera/domain';
-import { DEFAULT_HOST_LISTEN, parseHostListen } from '@ephemera/worker';
+import { HOST_ID, REACHES } from '@ephemera/domain';
+import {
+  DEFAULT_HOST_LISTEN,
+  PUBLISHED_PORTS,
+  hostReach,
+  parseHostListen,
+  parsePortRange,
+} from '@ephemera/worker';
 import { z } from 'zod';
-import type { WorkerConfig } from '@ephemera/worker';
+import type { HostReach, WorkerConfig } from '@ephemera/worker';
 
 const SUBNETS = 'must be IPv4 /16 ranges such as 10.231.0.0/16, comma-separated';
 const LISTEN =
@@ -64,6 +71,43 @@ export const schema = z.object({
     .optional()
     .describe(
       'Address or name, with the port, under which proxies reach this worker, if it differs from what `EPHEMERA_HOST_LISTEN` says: behind a port mapping, or if it listens on `0.0.0.0`.',
+    ),
+  EPHEMERA_REACH: z
+    .enum(REACHES)
+    .default('bridge')
+    .describe(
+      'How proxies reach the instances of this host. `bridge`: at the addresses of the containers; the proxies run on this machine. `published`: each instance gets ports of `EPHEMERA_ADVERTISE`. `routed`: at the addresses of the containers, by routes of the machines of the proxies to this one. The last two need `EPHEMERA_PROXIES`. Drain the host before you change it.',
+    ),
+  EPHEMERA_ADVERTISE: z
+    .ipv4('must be an IPv4 address of this machine, such as 10.0.0.21')
+    .optional()
+    .describe(
+      'With `EPHEMERA_REACH=published`: the address of this machine on which the ports of instances are published. It must be private (RFC 1918 or 6598), or in `EPHEMERA_EGRESS_BLOCK` on every host.',
+    ),
+  EPHEMERA_PUBLISHED_PORTS: z
+    .string()
+    .default(`${PUBLISHED_PORTS.first}-${PUBLISHED_PORTS.last}`)
+    .transform((text, context) => {
+      const range = parsePortRange(text);
+      if (range) return range;
+      context.addIssue({
+        code: 'custom',
+        message: `"${text}" is not a range of ports from 1024 to 65535, such as 20000-32767`,
+      });
+      return z.NEVER;
+    })
+    .describe(
+      'With `EPHEMERA_REACH=published`: the ports of `EPHEMERA_ADVERTISE` for instances, one for each port of a template. Nothing else may listen on them. The firewall rules admit only `EPHEMERA_PROXIES` to them.',
+    ),
+  EPHEMERA_PROXIES: z
+    .string()
+    .transform((text) => text.split(','))
+    .pipe(
+      z.array(z.cidrv4('must be IPv4 ranges such as 10.0.0.11/32,10.0.1.0/24, comma-separated')),
+    )
+    .optional()
+    .describe(
+      'With `EPHEMERA_REACH=published` or `routed`: the IPv4 ranges of the machines with proxies, comma-separated. Only these may connect to instances, as this machine sees their addresses.',
     ),
   EPHEMERA_SUBNET: z
     .string()
@@ -168,6 +212,7 @@ export function readConfig(environment = process.env): WorkerConfig {
     subnets: input.EPHEMERA_SUBNET,
     networkInstances: input.EPHEMERA_NETWORK_INSTANCES,
     firewall: input.EPHEMERA_FIREWALL,
+    reach: readReach(input),
     firewallImage: input.EPHEMERA_FIREWALL_IMAGE,
     egress: { resolvers: input.EPHEMERA_EGRESS_DNS, blocked: input.EPHEMERA_EGRESS_BLOCK },
     pullTimeout: input.EPHEMERA_PULL_TIMEOUT,
@@ -187,4 +232,17 @@ export function readConfig(environment = process.env): WorkerConfig {
     configFile: input.EPHEMERA_CONFIG,
     environment,
   };
+}
+
+function readReach(input: z.infer<typeof schema>): HostReach {
+  const reach = hostReach({
+    reach: input.EPHEMERA_REACH,
+    advertise: input.EPHEMERA_ADVERTISE,
+    ports: input.EPHEMERA_PUBLISHED_PORTS,
+    proxies: input.EPHEMERA_PROXIES,
+    firewall: input.EPHEMERA_FIREWALL,
+    blocked: input.EPHEMERA_EGRESS_BLOCK,
+  });
+  if ('kind' in reach) return reach;
+  throw new ConfigError('The environment', reach);
 }

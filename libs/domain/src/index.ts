@@ -12,6 +12,7 @@ export * from './lease.ts';
 export * from './name.ts';
 export * from './principal.ts';
 export * from './policy.ts';
+export * from './reach.ts';
 export * from './reconcile.ts';
 export {
   isSentinelUrl,

@@ -1,5 +1,6 @@
 import type { Hint } from './hint.ts';
 import type { Lease } from './lease.ts';
+import type { PublishedPorts } from './reach.ts';
 import type { EndReason, State, StartStep } from './state.ts';
 import type { Activity, Template } from './template.ts';
 
@@ -28,6 +29,8 @@ export interface Instance extends Lease {
   readonly host: string | undefined;
   /** Address of the container, without a port. */
   readonly address: string | undefined;
+  /** Where proxies connect to, if its host publishes its ports. Absent: `address`. */
+  readonly published?: PublishedPorts | undefined;
   /** Requested time to live, milliseconds from ready. */
   readonly timeout: number;
   readonly createdAt: number;
@@ -134,6 +137,8 @@ export interface ReadyRoute extends Guard {
   /** The host that it runs on. Its address is valid only there. */
   readonly host: string;
   readonly address: string;
+  /** Where proxies connect to, if the host publishes the ports of its instances. */
+  readonly published?: PublishedPorts | undefined;
   /** The container port of a URL that names no port. */
   readonly port: number;
   /** Every container port that clients may reach, by name. */

@@ -8,6 +8,7 @@ import type {
   InstanceDraft,
   Lease,
   Limit,
+  PublishedPorts,
   SeenContainer,
   StartStep,
   Template,
@@ -74,6 +75,7 @@ export interface Instances {
     generation: number,
     address: string,
     host?: string,
+    published?: PublishedPorts,
   ): Promise<ReadyLease | undefined>;
   /** Any live state `→ draining`, under a new generation; `start_failed` only before it is ready. */
   startDraining(
@@ -139,6 +141,8 @@ export type ReportProgress = (step: StartStep, timeoutMs?: number) => Promise<bo
 export interface StartedContainer {
   readonly containerId: string;
   readonly address: string;
+  /** The ports of the host that lead to it, if its host publishes ports. */
+  readonly published?: PublishedPorts | undefined;
 }
 
 /** A start that a retry cannot fix. The message is shown to users. */

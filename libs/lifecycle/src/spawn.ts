@@ -79,21 +79,21 @@ async function bringUp(ports: SpawnPorts, id: string, generation: number): Promi
     };
     const started = await containers.start(instance, () => addresses.next(), reportProgress);
     if (!started) return { kind: 'superseded' };
-    const { containerId, address } = started;
+    const { containerId, address, published } = started;
     await reportProgress({ step: 'probing', message: 'Waiting for the application to respond.' });
     await untilServing(ports, { ...instance, expiresAt }, containerId, address);
-    const published = await instances.markReady(id, generation, address, host);
-    if (!published) {
+    const lease = await instances.markReady(id, generation, address, host, published);
+    if (!lease) {
       // Remove only this container: another run may have made another one ready, and a client may
       // use it.
       await containers.remove(containerId);
       return { kind: 'superseded' };
     }
-    const { replaced, ...lease } = published;
+    const { replaced, ...times } = lease;
     // If this fails, reconciliation ends the replaced instance, and the proxies refuse it.
     if (replaced) await endAtDeadline(killJobs, replaced).catch(() => undefined);
     const state = instance.pool === undefined ? 'ready' : 'warm';
-    return { kind: 'ready', instance: { ...instance, ...lease, state, address } };
+    return { kind: 'ready', instance: { ...instance, ...times, state, address, published } };
   } catch (error) {
     if (ports.wasRequeued?.() === true) throw error;
     const { template } = instance;

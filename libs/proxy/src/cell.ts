@@ -207,8 +207,8 @@ export function portsById(cells: ReadonlyMap<string, IdPorts>) {
     findName: (name) => cells.get(DEFAULT_CELL)?.routes.findName(name) ?? unknown,
     confirmName: (name) => cells.get(DEFAULT_CELL)?.routes.confirmName(name) ?? unknown,
     // A host belongs to one cell.
-    async isRegistered(host, address) {
-      const found = await Promise.all(all.map((cell) => cell.routes.isRegistered(host, address)));
+    async isRegistered(host, endpoint) {
+      const found = await Promise.all(all.map((cell) => cell.routes.isRegistered(host, endpoint)));
       return found.includes(true);
     },
     onDrop(listener) {

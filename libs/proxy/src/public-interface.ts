@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { SigningKeys, TemplateSet } from '@ephemera/config';
-import { DEFAULT_CELL } from '@ephemera/domain';
+import { DEFAULT_CELL, endpointOf } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
 import {
   createAuthThrottle,
@@ -286,8 +286,10 @@ function createStarter(
     },
     // If the store cannot answer, the data path checks the registration later.
     isReachable: async (instance: Instance) => {
-      const { host, address = '' } = instance;
-      return (await routes.isRegistered(host, address).catch(() => true)) && isReachable(instance);
+      const { host, address, published, template } = instance;
+      if (address === undefined) return false;
+      const endpoint = endpointOf({ address, published }, template.port);
+      return (await routes.isRegistered(host, endpoint).catch(() => true)) && isReachable(endpoint);
     },
     onError: (error: unknown) =>
       logger.warn({ err: error }, 'clean-up after a claim failed; reconciliation repairs it'),

@@ -40,7 +40,7 @@ export function resumeOnRequest(ports: ResumePorts): ResumePorts['routes'] {
     peek: (id) => routes.peek(id),
     find: (id) => routes.find(id),
     confirm: (id, host) => routes.confirm(id, host),
-    isRegistered: (host, address) => routes.isRegistered(host, address),
+    isRegistered: (host, endpoint) => routes.isRegistered(host, endpoint),
     peekName: (name) => routes.peekName(name),
     findName: (name) => routes.findName(name),
     confirmName: (name) => routes.confirmName(name),

@@ -1,10 +1,11 @@
 import { ApiError } from '@ephemera/domain';
-import { type NetworkList, networkList, registeredNetworks } from './host-registry.ts';
+import type { Endpoint } from '@ephemera/domain';
+import { type RegisteredEndpoints, registeredEndpoints } from './host-registry.ts';
 import type { RouteReader } from './route-reader.ts';
 
 /** The known networks of one host; times are monotonic milliseconds. */
 interface KnownNetworks {
-  readonly networks: NetworkList;
+  readonly endpoints: RegisteredEndpoints;
   /**
    * When the networks were last known to be correct, without counting the proof by the tracking.
    */
@@ -49,16 +50,16 @@ export class HostNetworks {
   }
 
   /**
-   * Returns whether an address lies in a network that its host has registered. If memory does not
-   * confirm it, the registration is read once more.
+   * Returns whether an address lies in a network that its host has registered, and the port in its
+   * port range. If memory does not confirm it, the registration is read once more.
    * @throws ApiError `store_unavailable` where Redis is unavailable and nothing usable is known
    */
-  async admits(host: string | undefined, address: string): Promise<boolean> {
+  async admits(host: string | undefined, endpoint: Endpoint): Promise<boolean> {
     if (host === undefined) return false;
     const known = this.#known.get(host);
-    if (known && this.#isFresh(known) && known.networks.check(address)) return true;
-    const networks = await this.#read(host);
-    return networks?.check(address) === true;
+    if (known && this.#isFresh(known) && known.endpoints.admits(endpoint)) return true;
+    const endpoints = await this.#read(host);
+    return endpoints?.admits(endpoint) === true;
   }
 
   /** Must be called before sending a read whose answer goes to `keep`. */
@@ -77,8 +78,8 @@ export class HostNetworks {
       return;
     }
     const isTracked = read.isTracked && read.changes === this.#changes;
-    const networks = networkList(registeredNetworks(text));
-    this.#known.set(host, { networks, rightAt: sentAt, isTracked });
+    const endpoints = registeredEndpoints(text);
+    this.#known.set(host, { endpoints, rightAt: sentAt, isTracked });
   }
 
   /** Called when the registration of a host has changed; null: of any host. */
@@ -113,7 +114,7 @@ export class HostNetworks {
     return known.isTracked && this.#clock() < this.#rightAt(known) + this.#lease;
   }
 
-  async #read(host: string): Promise<NetworkList | undefined> {
+  async #read(host: string): Promise<RegisteredEndpoints | undefined> {
     for (let i = 0; i < MAX_READS; i++) {
       const read = this.beginRead();
       const answer = await this.#reader.read([], [host]);
@@ -121,12 +122,12 @@ export class HostNetworks {
       this.keep(host, answer.registrations[0] ?? null, answer.sentAt, read);
       if (read.changes === this.#changes) break;
     }
-    return this.#known.get(host)?.networks;
+    return this.#known.get(host)?.endpoints;
   }
 
-  #whileUnavailable(host: string): NetworkList {
+  #whileUnavailable(host: string): RegisteredEndpoints {
     const known = this.#known.get(host);
-    if (known && this.#clock() < this.#rightAt(known) + this.#grace) return known.networks;
+    if (known && this.#clock() < this.#rightAt(known) + this.#grace) return known.endpoints;
     throw new ApiError({ kind: 'store_unavailable' });
   }
 }

@@ -2,7 +2,7 @@ import { startRedis } from '@ephemera/test-support';
 import type { StartedRedis } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { networkList, redisHostRegistry } from './host-registry.ts';
+import { redisHostRegistry, registeredEndpoints } from './host-registry.ts';
 import type { HostClaim } from './host-registry.ts';
 import { redisHosts } from './hosts.ts';
 import { keysOf } from './keys.ts';
@@ -196,13 +196,50 @@ test('a heartbeat without a change writes no registration, and looks at no other
   expect(await redis.pttl(keys.registration('a'))).toBe(-1);
 });
 
+const admittedBy = (registration: object) => {
+  const endpoints = registeredEndpoints(JSON.stringify(registration));
+  return (address: string, port = 80) => endpoints.admits({ address, port });
+};
+
 test('addresses are looked up in the networks, and what is no address is in none', () => {
-  const list = networkList([ONE, '10.9.8.0/24']);
+  const admits = admittedBy({ networks: [ONE, '10.9.8.0/24'] });
   for (const inside of ['10.231.0.1', '10.231.255.255', '10.9.8.7']) {
-    expect(list.check(inside)).toBe(true);
+    expect(admits(inside)).toBe(true);
   }
   for (const outside of ['10.232.0.1', '10.9.9.1', '127.0.0.1', '::1', '', 'a.example', '10.231']) {
-    expect(list.check(outside)).toBe(false);
+    expect(admits(outside)).toBe(false);
   }
-  expect(networkList([]).check('10.231.0.1')).toBe(false);
+  expect(admittedBy({ networks: [] })('10.231.0.1')).toBe(false);
+});
+
+test('of a host with published ports, only these ports of its address are admitted', async () => {
+  const { keys, claimOf } = open();
+  const registry = redisHostRegistry(redis, keys);
+  const published = { reach: 'published', ports: { first: 20_000, last: 20_009 } } as const;
+  const claim = { ...claimOf('a', ['10.0.0.21/32']), ...published };
+  expect(await registry.register(claim, 'start')).toEqual(registered);
+  const text = (await redis.get(keys.registration('a'))) ?? '';
+  expect(JSON.parse(text)).toMatchObject({ reach: 'published', ports: '20000-20009' });
+  const endpoints = registeredEndpoints(text);
+  const admits = (port: number, address = '10.0.0.21') => endpoints.admits({ address, port });
+  expect([20_000, 20_009].map((port) => admits(port))).toEqual([true, true]);
+  expect([0, 22, 19_999, 20_010].map((port) => admits(port))).toEqual([false, false, false, false]);
+  expect(admits(20_000, '10.0.0.22')).toBe(false);
+
+  // All workers of a host have the same reach and ports.
+  const other = { kind: 'reach', reach: 'published', seenAt: expect.any(Number) as number };
+  for (const change of [{ reach: 'bridge' }, { ports: { first: 20_000, last: 20_010 } }] as const) {
+    const changed: HostClaim = { ...claim, ports: undefined, ...change };
+    for (const mode of ['start', 'refresh'] as const) {
+      expect(await registry.register(changed, mode)).toEqual(other);
+    }
+  }
+  expect(await redis.get(keys.registration('a'))).toBe(text);
+
+  // The reach survives a release of the id, and the loss of a network to another host.
+  await registry.register(claim, 'release');
+  expect(await redis.get(keys.registration('a'))).toContain('"ports":"20000-20009"');
+  // After the release of the last worker, the next one may have another reach.
+  expect(await registry.register({ ...claimOf('a', [ONE]) }, 'start')).toEqual(registered);
+  expect(await redis.get(keys.registration('a'))).not.toContain('reach');
 });

@@ -1,4 +1,5 @@
 import { BlockList, isIP } from 'node:net';
+import type { Endpoint, Reach } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
 import { loadScript, runScript } from './run-script.ts';
@@ -20,8 +21,18 @@ export interface HostClaim {
   readonly fingerprint: Fingerprint;
   /** The network id that this worker registered before, where it has changed since. */
   readonly previousNetworkId?: string | undefined;
-  /** The networks of the host, IPv4 CIDR. */
+  /** Where proxies connect to its instances, IPv4 CIDR: its networks, or its published address. */
   readonly networks: readonly string[];
+  /** Default: `bridge`. */
+  readonly reach?: Reach | undefined;
+  /** The published ports. Undefined: every port leads to an instance. */
+  readonly ports?: PortRange | undefined;
+}
+
+/** A range of TCP ports, both ends included. */
+export interface PortRange {
+  readonly first: number;
+  readonly last: number;
 }
 
 /** A network of this host that overlaps a network of another live host. */
@@ -37,7 +48,9 @@ export type RegisterReply =
   | { readonly kind: 'registered' }
   | { readonly kind: 'overlap'; readonly overlaps: readonly NetworkOverlap[] }
   /** Another live daemon has this host id. */
-  | { readonly kind: 'taken'; readonly by: Fingerprint; readonly seenAt: number };
+  | { readonly kind: 'taken'; readonly by: Fingerprint; readonly seenAt: number }
+  /** A live worker of this host has registered another reach, or other ports. */
+  | { readonly kind: 'reach'; readonly reach: Reach; readonly seenAt: number };
 
 /** The networks and fingerprints of all hosts: no two live hosts share an address or an id. */
 export interface HostRegistry {
@@ -49,7 +62,7 @@ export interface HostRegistry {
    * - `release` records no heartbeat, because the worker stops. Until another worker's next
    *   heartbeat, another fingerprint of the same boot may take the id.
    *
-   * If the reply is `taken`, nothing has changed.
+   * If the reply is `taken` or `reach`, nothing has changed.
    */
   register(claim: HostClaim, mode: 'start' | 'refresh' | 'release'): Promise<RegisterReply>;
   /**
@@ -61,17 +74,26 @@ export interface HostRegistry {
 
 export function redisHostRegistry(redis: Redis, keys: Keys): HostRegistry {
   return {
-    async register({ host, fingerprint, previousNetworkId = '', networks }, mode) {
+    async register(claim, mode) {
+      const { host, fingerprint, previousNetworkId = '', networks } = claim;
+      const { reach = 'bridge', ports } = claim;
       const [kind, ...rest] = (await runScript(
         redis,
         script,
         [keys.hosts, keys.registration(host)],
-        [host, fingerprint.bootId, fingerprint.networkId, previousNetworkId, mode, ...networks],
+        [
+          ...[host, fingerprint.bootId, fingerprint.networkId, previousNetworkId, mode, reach],
+          ...[ports ? `${ports.first}-${ports.last}` : '', ...networks],
+        ],
       )) as string[];
       if (kind === 'registered') return { kind };
       if (kind === 'taken') {
         const [bootId = '', networkId = '', seenAt] = rest;
         return { kind, by: { bootId, networkId }, seenAt: Number(seenAt) };
+      }
+      if (kind === 'reach') {
+        const [registered, seenAt] = rest;
+        return { kind, reach: registered as Reach, seenAt: Number(seenAt) };
       }
       const overlaps: NetworkOverlap[] = [];
       for (let i = 0; i + 3 < rest.length; i += 4) {
@@ -89,26 +111,38 @@ export function redisHostRegistry(redis: Redis, keys: Keys): HostRegistry {
   };
 }
 
-/** Parses the networks in a registration. */
-export function registeredNetworks(text: string | null): string[] {
-  return text === null ? [] : (JSON.parse(text) as { networks: string[] }).networks;
+/** The part of a registration that readers need. */
+interface Registration {
+  readonly boot: string;
+  readonly reach?: Reach;
+  /** `FIRST-LAST` */
+  readonly ports?: string;
+  readonly networks: readonly string[];
 }
 
-/** Networks to check addresses against. */
-export interface NetworkList {
-  check(address: string): boolean;
+function registeredNetworks(text: string | null): string[] {
+  return text === null ? [] : [...(JSON.parse(text) as Registration).networks];
 }
 
-export function networkList(networks: readonly string[]): NetworkList {
+/** What proxies may connect to on a host. */
+export interface RegisteredEndpoints {
+  admits(endpoint: Endpoint): boolean;
+}
+
+/** @param text the registration of a host */
+export function registeredEndpoints(text: string): RegisteredEndpoints {
+  const { networks, ports } = JSON.parse(text) as Registration;
   const list = new BlockList();
   for (const network of networks) {
     const [base = '', bits = '32'] = network.split('/');
     list.addSubnet(base, Number(bits), 'ipv4');
   }
+  const [first = 0, last = 65_535] = ports?.split('-').map(Number) ?? [];
   return {
-    check(address) {
+    admits({ address, port }) {
       const family = isIP(address);
-      return family !== 0 && list.check(address, family === 4 ? 'ipv4' : 'ipv6');
+      if (family === 0 || port < first || port > last) return false;
+      return list.check(address, family === 4 ? 'ipv4' : 'ipv6');
     },
   };
 }

@@ -1,4 +1,4 @@
-import type { EndReason, Hint, Instance, State, Template } from '@ephemera/domain';
+import type { EndReason, Hint, Instance, PublishedPorts, State, Template } from '@ephemera/domain';
 
 /** Parses the hash of an instance as a script returns it: field names and values alternating. */
 export function readFields(flat: readonly string[]): Instance | undefined {
@@ -21,6 +21,9 @@ export function readInstance(fields: Readonly<Record<string, string>>): Instance
     message: fields['message'] ?? (state === 'starting' ? fields['progress'] : undefined),
     host: fields['host'],
     address: fields['address'],
+    ...(fields['published'] !== undefined && {
+      published: JSON.parse(fields['published']) as PublishedPorts,
+    }),
     timeout: Number(fields['timeout']),
     createdAt: Number(fields['createdAt']),
     startedAt: fields['startedAt'] === undefined ? undefined : Number(fields['startedAt']),

@@ -124,6 +124,24 @@ describe('the route at its key', () => {
   });
 });
 
+test('the published ports of an instance are in its route, also after a claim and after a loss of Redis', async () => {
+  const { instances, pools, route, redis, keys } = openForTest();
+  const published = { address: '10.0.0.21', ports: { '8080': 20_001, '9229': 20_002 } };
+  const { id, generation } = (await pools.createWarm(sampleDraft(), 'p', 1)) ?? {};
+  if (id === undefined || generation === undefined) throw new Error('it was not created');
+  await instances.assignToHost(id, generation, 'a');
+  await instances.markReady(id, generation, '10.231.1.1', 'a', published);
+  const spec = { timeout: 9_000, metadata: {}, accessHash: undefined, path: undefined };
+  const claimed = await pools.claimWarm('p', spec, {});
+  if (claimed.kind !== 'claimed') throw new Error(claimed.kind);
+  expect(claimed.instance).toMatchObject({ address: '10.231.1.1', published });
+  const before = await route(id);
+  expect(before).toMatchObject({ state: 'ready', address: '10.231.1.1', published });
+  await redis.del(keys.route(id), keys.instance(id));
+  expect(await instances.restore(claimed.instance)).toBe(true);
+  expect(await route(id)).toEqual(before);
+});
+
 test('a renewal changes only the deadline in the route', async () => {
   const { leases, ready, route } = openForTest();
   const { id } = await ready();

@@ -120,12 +120,12 @@ export function redisInstances(
       return reply === null ? undefined : readFields(reply as string[]);
     },
 
-    async markReady(id, generation, address, host = '') {
+    async markReady(id, generation, address, host = '', published) {
       const reply = (await runScript(
         redis,
         scripts.ready,
         [keys.instance(id), keys.route(id), keys.events, keys.expiring],
-        [generation, address, id, host],
+        [generation, address, id, host, published ? JSON.stringify(published) : ''],
       )) as [number, number, number, [string, number, string, number]?] | null;
       if (!reply) return undefined;
       const [expiresAt, maxExpiresAt, startedAt, moved] = reply;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiError, isFailure, nameReference } from '@ephemera/domain';
-import type { NameRoute } from '@ephemera/domain';
+import type { Endpoint, NameRoute } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
 import { KeyedSignal } from './keyed-signal.ts';
 import type { Keys } from './keys.ts';
@@ -228,13 +228,12 @@ export class RouteCache {
   }
 
   /**
-   * Returns whether the address of a route or an instance lies in a network that its host has
-   * registered. Two hosts may have used the same addresses, but at most one has them registered
+   * Returns whether the endpoint of a route or an instance is one that its host has registered. Two hosts may have used the same addresses, but at most one has them registered
    * now.
    * @throws ApiError `store_unavailable` where Redis is unavailable and nothing usable is known
    */
-  isRegistered(host: string | undefined, address: string): Promise<boolean> {
-    return this.#networks.admits(host, address);
+  isRegistered(host: string | undefined, endpoint: Endpoint): Promise<boolean> {
+    return this.#networks.admits(host, endpoint);
   }
 
   get #isUnavailable(): boolean {

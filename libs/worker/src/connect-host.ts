@@ -9,11 +9,13 @@ import { daemonMessage, withDeadline } from './docker/docker-client.ts';
 import type { connectDocker, DockerClient as Docker } from './docker/docker-client.ts';
 import { answerNamesHere, answerNamesInHostNetwork } from './docker/gateway-names.ts';
 import type { GatewayNames } from './docker/gateway-names.ts';
+import { DIRECT_ROUTING, requireDirectRouting } from './docker/direct-routing.ts';
 import { ensureNetwork } from './docker/instances-network.ts';
 import { instancesNetworks } from './docker/instances-networks.ts';
 import { runInHostNetwork } from './docker/run-on-host.ts';
 import type { EgressRules } from './firewall-rules.ts';
 import { createFirewall, runHere } from './firewall.ts';
+import type { HostReach } from './host-reach.ts';
 import { HostIdTakenError, hostRegistration, readBootId } from './host-registration.ts';
 import type { HostRegistration } from './host-registration.ts';
 import { CAPACITY_INTERVAL_MS, DEFAULT_TIMEOUT_MS } from './limits.ts';
@@ -28,6 +30,8 @@ export interface HostConfig {
   readonly firewall: 'auto' | 'required' | 'off';
   readonly firewallImage: string | undefined;
   readonly egress: EgressRules;
+  /** Default: `bridge`. */
+  readonly reach?: HostReach | undefined;
   readonly capacity: Capacity;
 }
 
@@ -89,10 +93,14 @@ export async function connectHost(
   const { firewallImage } = config;
   const names = answeringNames(docker, config);
   shutdown.onShutdown('names', () => names.close());
+  const isRouted = config.reach?.kind === 'routed';
+  const networkOptions = isRouted ? DIRECT_ROUTING : {};
+  const creation = { options: networkOptions };
   const firewall = await createFirewall({
-    network: await ensureNetwork(docker, namespace, config.subnets),
+    network: await ensureNetwork(docker, namespace, config.subnets, 0, creation),
     mode: config.firewall,
     egress: config.egress,
+    ...(config.reach && { reach: config.reach }),
     runOnHost:
       firewallImage === undefined ? runHere : runInHostNetwork(docker, namespace, firewallImage),
     names,
@@ -106,14 +114,17 @@ export async function connectHost(
     prepare: (network) => firewall.secure(network),
     claim: (network) => registration.claim(network),
     keep: (found) => firewall.keep(found),
+    networkOptions,
     logger,
   });
+  if (isRouted) await requireDirectRouting(docker, networks.all);
   // Register before any change: another daemon may use the same host id.
   const registration: HostRegistration = hostRegistration({
     registry: store.hostRegistry,
     host,
     bootId: await readBootId(),
     networks: () => networks.all,
+    reach: config.reach,
     recheck: () => networks.refresh(),
     logger,
   });

@@ -217,6 +217,7 @@ async function startWorker(
       namespace,
       host,
       networks: { reserve: connected.reservePort },
+      reach: config.reach,
       resolvers: config.egress.resolvers,
       now: () => instances.now(),
       pulls,

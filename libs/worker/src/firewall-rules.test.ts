@@ -115,6 +115,27 @@ test('fails if the daemon sets no iptables rules', async () => {
   expect((await all('iptables')).join()).not.toContain('EPHEMERA');
 });
 
+test('fails if the published address is not one of this machine', async () => {
+  await daemonUses('iptables');
+  const ports = { first: 20_000, last: 20_099 };
+  const at = (address: string) => {
+    const reach = { kind: 'published', address, ports, proxies: ['10.0.0.11/32'] } as const;
+    const egress = { resolvers: [], blocked: [] };
+    return there('sh', '-c', firewallScript(network, egress, undefined, reach));
+  };
+  await there('ip', 'address', 'add', '10.0.0.21/24', 'dev', 'eph0');
+  await there('ip', 'link', 'set', 'eph0', 'up');
+  // Neither a part of the address, nor another address or the broadcast address of its network.
+  for (const other of ['10.0.0.2', '10.0.0.22', '10.0.0.255', '0.0.0.0']) {
+    await expect(at(other)).rejects.toThrow(
+      `EPHEMERA_ADVERTISE is ${other}, which is not an address of this machine`,
+    );
+  }
+  expect((await all('iptables')).join()).not.toContain('EPHEMERA');
+  await at('10.0.0.21');
+  expect((await all('iptables')).join()).toContain('-d 10.0.0.21/32 ! -i eph0');
+});
+
 test('fails if bridged packets bypass the rules', async () => {
   await daemonUses('iptables');
   await there('sh', '-c', `echo 0 > ${NF_CALL}`);

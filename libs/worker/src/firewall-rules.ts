@@ -1,4 +1,7 @@
+import { BLOCKED_RANGES } from './blocked-ranges.ts';
 import type { InstancesNetwork } from './docker/instances-network.ts';
+import type { HostReach } from './host-reach.ts';
+import { checkReachScript, reachRules, reject } from './reach-rules.ts';
 
 /** The egress settings of a worker. */
 export interface EgressRules {
@@ -7,23 +10,6 @@ export interface EgressRules {
   /** Blocked ranges in addition to `BLOCKED_RANGES`. */
   readonly blocked: readonly string[];
 }
-
-/** Private, link-local and reserved ranges (RFC 6890). No instance can reach them. */
-const BLOCKED_RANGES: readonly string[] = [
-  '0.0.0.0/8',
-  '10.0.0.0/8',
-  '100.64.0.0/10',
-  '127.0.0.0/8',
-  '169.254.0.0/16',
-  '172.16.0.0/12',
-  '192.0.0.0/24',
-  '192.168.0.0/16',
-  '198.18.0.0/15',
-  // The metadata service of Azure, the only one at a public address.
-  '168.63.129.16/32',
-  // Multicast, reserved, broadcast.
-  '224.0.0.0/3',
-];
 
 /**
  * The resolver of instances without egress. It does not exist (TEST-NET-1, RFC 5737). The rules
@@ -46,8 +32,9 @@ const MAX_QUERIES = '-m limit --limit 1000/s --limit-burst 1000';
  *
  * Within the bridge: only traffic from and to the infrastructure's /24. From the bridge to the
  * host: replies, and names at port 53 of the gateway. From the bridge outwards: replies, and the
- * ranges that egress allows. Towards the bridge: connections to published ports, and replies. IPv6:
- * nothing. What an instance may not reach is rejected, so that it does not wait.
+ * ranges that egress allows. Towards the bridge: connections of proxies as the reach of the host
+ * requires, and replies. IPv6: nothing. What an instance may not reach is rejected, so that it does
+ * not wait.
  *
  * @param namesPort the port of the responder at the gateway. It is not 53: another resolver of the
  * host may listen there, which an instance must never reach.
@@ -56,7 +43,9 @@ export function firewallScript(
   network: InstancesNetwork,
   egress: EgressRules,
   namesPort?: number,
+  reach: HostReach = { kind: 'bridge' },
 ): string {
+  const admitted = reachRules(network, reach);
   const { forward, input, names, raw } = chainsOf(network);
   const { bridge, gateway, infrastructure, open } = network;
   const known = '-m conntrack --ctstate ESTABLISHED,RELATED';
@@ -67,14 +56,13 @@ export function firewallScript(
   return [
     'set -e',
     checkHostScript(bridge),
+    checkReachScript(reach),
     PUT_FIRST_SCRIPT,
     ...fill('iptables', forward, [
       `-i ${bridge} -o ${bridge} -s ${infrastructure} -j ACCEPT`,
       `-i ${bridge} -o ${bridge} -d ${infrastructure} ${known} -j ACCEPT`,
       ...reject(`-i ${bridge} -o ${bridge}`),
-      // Blocks a machine that routes through this host. Docker blocks it only if it set the FORWARD
-      // policy.
-      `! -i ${bridge} -o ${bridge} -m conntrack ! --ctstate ESTABLISHED,RELATED,DNAT -j DROP`,
+      ...admitted.forward,
       `! -i ${bridge} -j RETURN`,
       `${known} -j RETURN`,
       ...resolvers,
@@ -85,6 +73,7 @@ export function firewallScript(
       ...(namesPort === undefined ? [] : acceptNames(bridge, namesPort)),
       `-i ${bridge} ${known} -j ACCEPT`,
       ...reject(`-i ${bridge}`),
+      ...admitted.input,
     ]),
     ...fill(
       'iptables',
@@ -144,11 +133,6 @@ function acceptNames(bridge: string, port: number): string[] {
     // The other packets of a connection match as known.
     `-i ${bridge} -p tcp --dport ${port} --syn ${redirected} ${MAX_QUERIES} -j ACCEPT`,
   ];
-}
-
-/** Refuses at once: TCP with a reset, other protocols with an ICMP error. */
-function reject(match: string): string[] {
-  return [`${match} -p tcp -j REJECT --reject-with tcp-reset`, `${match} -j REJECT`];
 }
 
 /**

@@ -1,6 +1,6 @@
 import { BootError } from '@ephemera/domain';
 import type { Logger } from '@ephemera/process';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { assignedInstance } from '../test/docker-fixture.ts';
 import { describeNetwork } from './docker/instances-network.ts';
 import { createFirewall } from './firewall.ts';
@@ -55,6 +55,34 @@ test('without rules, only trusted templates may start', async () => {
   ]);
   works = true;
   expect(await firewall.startCheck(untrusted)).toEqual([]);
+});
+
+describe('where other machines reach the instances, the rules are their source filter', () => {
+  const reach = { kind: 'routed', proxies: ['10.0.0.11/32'] } as const;
+
+  test('so the worker does not start without them, whatever the mode', async () => {
+    const { logger } = recording();
+    const options = { network, runOnHost: refused, egress, logger, reach };
+    await expect(createFirewall({ ...options, mode: 'auto' })).rejects.toThrow(BootError);
+  });
+
+  test('so no template starts once they cannot be set any more, not even a trusted one', async () => {
+    const { logger, lines } = recording();
+    let works = true;
+    const runOnHost = () => (works ? Promise.resolve('') : refused());
+    const options = { network, runOnHost, egress, logger, reach };
+    const firewall = await createFirewall({ ...options, mode: 'auto' });
+    const trusted = { ...untrusted, trusted: true };
+    expect(await firewall.startCheck(trusted)).toEqual([]);
+    works = false;
+    await firewall.assert();
+    expect(await firewall.startCheck(trusted)).toEqual([
+      expect.stringContaining('other machines could connect to the instance'),
+    ]);
+    expect(lines).toEqual([
+      'warn: firewall rules could not be set: no template can start on this host',
+    ]);
+  });
 });
 
 test('with `off`, no script is run', async () => {

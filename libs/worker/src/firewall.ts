@@ -7,6 +7,8 @@ import type { GatewayNames } from './docker/gateway-names.ts';
 import type { InstancesNetwork } from './docker/instances-network.ts';
 import { firewallRemovalScript, firewallScript } from './firewall-rules.ts';
 import type { EgressRules } from './firewall-rules.ts';
+import { BRIDGE } from './host-reach.ts';
+import type { HostReach } from './host-reach.ts';
 import type { StartCheck } from './start-checks.ts';
 
 /** How long the rules wait for the responder to names. Without it, the next check adds its rules. */
@@ -26,7 +28,10 @@ export interface Firewall {
   /** Forgets all other networks. A missing bridge would make the rules of all networks fail. */
   keep(networks: readonly InstancesNetwork[]): void;
   remove(): Promise<void>;
-  /** Without the rules, only templates with `trusted: true` may start. */
+  /**
+   * Without the rules, only templates with `trusted: true` may start; none where other machines reach
+   * the instances.
+   */
   readonly startCheck: StartCheck;
 }
 
@@ -47,18 +52,23 @@ export const runHere: RunOnHost = async (script) => {
 /**
  * Sets the rules for the networks of the instances. If that fails, `required` refuses to start.
  * `auto` starts only trusted templates, and logs each new reason. `off` sets no rules: the operator
- * isolates instances by other means.
+ * isolates instances by other means. Where other machines reach the instances, the rules are the
+ * source filter, so any mode requires them.
  */
 export async function createFirewall(options: {
   network: InstancesNetwork;
   mode: 'auto' | 'required' | 'off';
   egress: EgressRules;
   runOnHost: RunOnHost;
+  /** Default: `bridge`. */
+  reach?: HostReach;
   /** Without it, an instance without egress waits for each name until its resolver gives up. */
   names?: Pick<GatewayNames, 'ensure'>;
   logger: Logger;
 }): Promise<Firewall> {
-  const { mode, egress, runOnHost, names: responders, logger } = options;
+  const { egress, runOnHost, names: responders, reach = BRIDGE, logger } = options;
+  const isReached = reach.kind !== 'bridge';
+  const mode = isReached ? 'required' : options.mode;
   const networks = new Map<string, InstancesNetwork>();
   /** The last port of the responder of each network. */
   const namesPorts = new Map<string, number>();
@@ -71,10 +81,11 @@ export async function createFirewall(options: {
       const port =
         responders && (await pTimeout(responders.ensure(network), { milliseconds: NAMES_WAIT_MS }));
       if (port !== undefined) namesPorts.set(network.name, port);
-      return { script: firewallScript(network, egress, port) };
+      return { script: firewallScript(network, egress, port, reach) };
     } catch (error) {
       // A daemon that is slow to answer does not stop a responder that runs.
-      return { script: firewallScript(network, egress, namesPorts.get(network.name)), error };
+      const port = namesPorts.get(network.name);
+      return { script: firewallScript(network, egress, port, reach), error };
     }
   };
 
@@ -108,7 +119,7 @@ export async function createFirewall(options: {
       if (fault !== lastFault) {
         logger.warn(
           { err: error, bridges: chosen.map(({ bridge }) => bridge) },
-          'firewall rules could not be set: only trusted templates can start on this host',
+          `firewall rules could not be set: ${isReached ? 'no template can start' : 'only trusted templates can start'} on this host`,
         );
       }
       lastFault = fault;
@@ -145,12 +156,14 @@ export async function createFirewall(options: {
         await runOnHost([...networks.values()].map(firewallRemovalScript).join('\n'));
     },
     async startCheck({ name, trusted = false }) {
-      if (mode === 'off' || trusted) return [];
+      if (mode === 'off' || (trusted && !isReached)) return [];
       // The last attempt may have failed only because iptables was locked for too long.
       if (lastFault !== undefined) await assert();
       if (lastFault === undefined) return [];
       return [
-        `firewall rules cannot be set on this host, and the template "${name}" is not trusted`,
+        isReached
+          ? 'firewall rules cannot be set on this host, and without them other machines could connect to the instance'
+          : `firewall rules cannot be set on this host, and the template "${name}" is not trusted`,
       ];
     },
   };

@@ -6,7 +6,8 @@ import type { HostRegistry } from '@ephemera/store';
 import { startRedis } from '@ephemera/test-support';
 import type { StartedRedis } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { HostReach } from './host-reach.ts';
 import { HostIdTakenError, hostRegistration, readBootId } from './host-registration.ts';
 
 let server: StartedRedis;
@@ -24,14 +25,18 @@ const ONE = '10.231.0.0/16';
 const TWO = '10.232.0.0/16';
 
 /** A worker of a host with its own boot id and Docker networks. */
-function worker(host: string, input: { boot?: string; networkId?: string; subnets?: string[] }) {
+function worker(
+  host: string,
+  input: { boot?: string; networkId?: string; subnets?: string[]; reach?: HostReach },
+) {
   const keys = keysOf(expect.getState().currentTestName ?? '');
-  const { boot = 'boot', networkId = `net-${host}`, subnets = [ONE] } = input;
+  const { boot = 'boot', networkId = `net-${host}`, subnets = [ONE], reach } = input;
   const nameOf = (i: number) => (i === 0 ? 'ephemera' : `ephemera.${i + 1}`);
   let networks = subnets.map((subnet, i) => ({ id: `${networkId}${i}`, name: nameOf(i), subnet }));
   let looked: typeof networks | undefined;
   const options = {
     registry: redisHostRegistry(redis, keys),
+    reach,
     host,
     bootId: boot,
     networks: () => networks,
@@ -78,6 +83,45 @@ test('a start fails if a live daemon has the id, and the message names the fix',
   await expect(clone).rejects.toThrow(/host id "a" belongs to another.*EPHEMERA_HOST_ID/);
   const beside = worker('a', { networkId: 'another network', subnets: [TWO] }).start();
   await expect(beside).rejects.toThrow(BootError);
+});
+
+describe('with published ports', () => {
+  const published = (address: string): HostReach => ({
+    kind: 'published',
+    ports: { first: 20_000, last: 20_099 },
+    proxies: ['10.0.0.11/32'],
+    address,
+  });
+
+  test('two hosts may have the same network, but not the same address', async () => {
+    const first = worker('a', { reach: published('10.0.0.21') });
+    await first.start();
+    await worker('b', { reach: published('10.0.0.22') }).start();
+    const { registry } = first.options;
+    expect(await registry.networksOf(['a', 'b'])).toEqual([['10.0.0.21/32'], ['10.0.0.22/32']]);
+    const clone = worker('c', { reach: published('10.0.0.21') }).start();
+    await expect(clone).rejects.toThrow(/EPHEMERA_ADVERTISE is 10\.0\.0\.21.*of the host a/);
+  });
+
+  test('a further network is used without a registration', async () => {
+    const first = worker('a', { reach: published('10.0.0.21') });
+    await first.start();
+    expect(await first.claim({ id: 'more', name: 'ephemera.2', subnet: TWO })).toBeUndefined();
+    expect(await first.options.registry.networksOf(['a'])).toEqual([['10.0.0.21/32']]);
+  });
+
+  test('a worker with another reach than its host does not start, and one that runs stops', async () => {
+    const first = worker('a', {});
+    await first.start();
+    const second = worker('a', { reach: published('10.0.0.21') });
+    await expect(second.start()).rejects.toThrow(
+      /EPHEMERA_REACH is published, and another worker of the host a.*bridge.*start them again/,
+    );
+    // As if the first worker had sent no heartbeat for a while.
+    await first.silence(15_500);
+    await second.start();
+    await expect(first.heartbeat()).rejects.toThrow(HostIdTakenError);
+  });
 });
 
 test('a start waits until the heartbeat from before the reboot has expired', async () => {

@@ -4,6 +4,8 @@ import { BootError } from '@ephemera/domain';
 import type { Logger } from '@ephemera/process';
 import type { HostClaim, HostRegistry, NetworkOverlap, RegisterReply } from '@ephemera/store';
 import { type InstancesNetwork, networkIndexOf } from './docker/instances-network.ts';
+import { BRIDGE } from './host-reach.ts';
+import type { HostReach } from './host-reach.ts';
 
 type Network = Pick<InstancesNetwork, 'id' | 'name' | 'subnet'>;
 
@@ -13,6 +15,8 @@ export interface HostRegistrationOptions {
   readonly bootId: string;
   /** The current networks of this host, ordered by index. */
   readonly networks: () => readonly Network[];
+  /** Where proxies connect to. Default: `bridge`, at addresses of the networks. */
+  readonly reach?: HostReach | undefined;
   /** Reads the networks again, because another worker may have recreated one. */
   readonly recheck: () => Promise<void>;
   readonly logger: Logger;
@@ -33,8 +37,8 @@ export interface HostRegistration {
   readonly overlaps: number;
   /**
    * Registers the host with all its networks.
-   * @throws BootError if another live daemon has the host id, or another live host has one of the
-   * networks
+   * @throws BootError if another live daemon has the host id, another live host has one of the
+   * networks, or another live worker of this host has another reach
    */
   start(): Promise<void>;
   /** Registers a further network. Returns the reason if it is refused. */
@@ -51,7 +55,7 @@ export interface HostRegistration {
   release(): Promise<void>;
 }
 
-/** Another daemon has registered under this host id. This worker must stop. */
+/** Another daemon, or a worker with another reach, has registered under this host id. This worker must stop. */
 export class HostIdTakenError extends Error {
   override readonly name = 'HostIdTakenError';
 }
@@ -69,7 +73,7 @@ export async function readBootId(): Promise<string> {
 }
 
 export function hostRegistration(options: HostRegistrationOptions): HostRegistration {
-  const { registry, host, bootId, networks, logger, wait = WAIT } = options;
+  const { registry, host, bootId, networks, reach = BRIDGE, logger, wait = WAIT } = options;
   /** The registered network id. It is kept while the network is being recreated. */
   let networkId = '';
   let overlaps: readonly NetworkOverlap[] = [];
@@ -80,10 +84,10 @@ export function hostRegistration(options: HostRegistrationOptions): HostRegistra
       host,
       fingerprint: { bootId, networkId: present },
       previousNetworkId: networkId,
-      networks: current.map(({ subnet }) => subnet),
+      ...endpointsOf(reach, current),
     };
     const reply = await registry.register(claim, mode);
-    if (reply.kind !== 'taken') networkId = present;
+    if (reply.kind !== 'taken' && reply.kind !== 'reach') networkId = present;
     return reply;
   };
 
@@ -125,11 +129,11 @@ export function hostRegistration(options: HostRegistrationOptions): HostRegistra
         }
         if (isHeld(first, reply, bootId) || performance.now() >= end) {
           throw new BootError(
-            reply.kind === 'taken'
-              ? takenSentence(host)
-              : reply.overlaps
+            reply.kind === 'overlap'
+              ? reply.overlaps
                   .map((overlap) => overlapSentence(host, overlap, networks()))
-                  .join('\n'),
+                  .join('\n')
+              : refusalSentence(host, reply, reach),
           );
         }
         await sleep(wait.intervalMs);
@@ -143,8 +147,8 @@ export function hostRegistration(options: HostRegistrationOptions): HostRegistra
         (a, b) => networkIndexOf(a.name) - networkIndexOf(b.name),
       );
       const reply = await register('refresh', all);
-      if (reply.kind === 'taken') return takenSentence(host);
       if (reply.kind === 'registered') return undefined;
+      if (reply.kind !== 'overlap') return refusalSentence(host, reply, reach);
       const overlap = reply.overlaps.find(
         (networkOverlap) => networkOverlap.network === network.subnet,
       );
@@ -158,7 +162,9 @@ export function hostRegistration(options: HostRegistrationOptions): HostRegistra
         await options.recheck();
         reply = await register('refresh');
       }
-      if (reply.kind === 'taken') throw new HostIdTakenError(takenSentence(host));
+      if (reply.kind === 'taken' || reply.kind === 'reach') {
+        throw new HostIdTakenError(refusalSentence(host, reply, reach));
+      }
       updateOverlaps(reply);
     },
 
@@ -166,6 +172,16 @@ export function hostRegistration(options: HostRegistrationOptions): HostRegistra
       await register('release');
     },
   };
+}
+
+/** What of a host proxies may connect to. With published ports, its networks need not be unique. */
+function endpointsOf(
+  reach: HostReach,
+  networks: readonly Network[],
+): Pick<HostClaim, 'reach' | 'ports' | 'networks'> {
+  const { kind } = reach;
+  if (kind !== 'published') return { reach: kind, networks: networks.map(({ subnet }) => subnet) };
+  return { reach: kind, ports: reach.ports, networks: [`${reach.address}/32`] };
 }
 
 function keyOf({ network, otherHost }: NetworkOverlap): string {
@@ -181,6 +197,7 @@ function isHeld(first: RegisterReply, last: RegisterReply, bootId: string): bool
   if (last.kind === 'taken') {
     return first.kind === 'taken' && last.by.bootId !== bootId && last.seenAt > first.seenAt;
   }
+  if (last.kind === 'reach') return first.kind === 'reach' && last.seenAt > first.seenAt;
   if (first.kind !== 'overlap' || last.kind !== 'overlap') return false;
   const before = new Map(first.overlaps.map((overlap) => [keyOf(overlap), overlap.otherSeenAt]));
   return last.overlaps.some(
@@ -193,6 +210,13 @@ function overlapSentence(
   { network, otherHost, otherNetwork }: NetworkOverlap,
   networks: readonly Network[],
 ): string {
+  if (network.endsWith('/32')) {
+    return (
+      `EPHEMERA_ADVERTISE is ${network.replace('/32', '')}, which is in the network ${otherNetwork} of the host ` +
+      `${otherHost}, which is alive. Requests for instances of one host would reach the other. Set it to ` +
+      `an address of the machine of the host ${host}, and start its workers again.`
+    );
+  }
   const name = networks.find(({ subnet }) => subnet === network)?.name;
   const removal = name === undefined ? '' : `, remove the Docker network "${name}" of that host`;
   return (
@@ -203,7 +227,17 @@ function overlapSentence(
   );
 }
 
-function takenSentence(host: string): string {
+function refusalSentence(
+  host: string,
+  reply: Extract<RegisterReply, { kind: 'taken' | 'reach' }>,
+  { kind }: HostReach,
+): string {
+  if (reply.kind === 'reach') {
+    return (
+      `EPHEMERA_REACH is ${kind}, and another worker of the host ${host}, which is alive, has ${reply.reach} or other ` +
+      'EPHEMERA_PUBLISHED_PORTS. All workers of a host need the same values: stop all of them, and start them again.'
+    );
+  }
   return (
     `The host id "${host}" belongs to another Docker daemon, whose last heartbeat is less than ` +
     "15 s old. Two daemons under one host id would end each other's instances. Set " +

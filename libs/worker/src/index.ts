@@ -4,6 +4,8 @@ export { makeCertificate } from './host-interface/certificate.ts';
 export { createHostInterface } from './host-interface/host-interface.ts';
 export type { HostOperation } from './host-interface/host-interface.ts';
 export { DEFAULT_HOST_LISTEN, parseHostListen } from './host-interface/listen-address.ts';
+export { PUBLISHED_PORTS, hostReach, parsePortRange } from './host-reach.ts';
+export type { HostReach } from './host-reach.ts';
 export { connectDocker } from './docker/docker-client.ts';
 export { hostName } from './docker/daemon-info.ts';
 export { drainSince, removeSince } from './remove-since.ts';

@@ -101,7 +101,7 @@ export function memoryInstances(
       }
       return instance.state === 'pending' ? move(instance, 'starting', { host }) : undefined;
     },
-    markReady(id, generation, address, host) {
+    markReady(id, generation, address, host, published) {
       const instance = find(id);
       if (instance && isServing(instance.state) && instance.address === address) {
         return readyLeaseFrom(instance);
@@ -110,7 +110,7 @@ export function memoryInstances(
       if (instance.state !== 'starting') return undefined;
       if (host !== undefined && instance.host !== host) return undefined;
       const expiresAt = Math.min(now() + instance.timeout, instance.maxExpiresAt);
-      const change = { expiresAt, address, startedAt: now() };
+      const change = { expiresAt, address, published, startedAt: now() };
       if (instance.pool !== undefined) return readyLeaseFrom(move(instance, 'warm', change));
       return readyLeaseFrom(move(instance, 'ready', { ...change, activeAt: now() }));
     },

@@ -1,12 +1,11 @@
 import { connect } from 'node:net';
-import type { Instance } from '@ephemera/domain';
+import type { Endpoint } from '@ephemera/domain';
 import { CLAIM_CONNECT_TIMEOUT_MS } from '../limits.ts';
 
-/** Returns whether the main port of an instance accepts a connection from this process. */
-export function isReachable({ address, template }: Instance): Promise<boolean> {
-  if (address === undefined) return Promise.resolve(false);
+/** Returns whether a port of an instance accepts a connection from this process. */
+export function isReachable({ address, port }: Endpoint): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect({ host: address, port: template.port });
+    const socket = connect({ host: address, port });
     // `socket.setTimeout` does not limit a connection attempt to a silent address.
     const timer = setTimeout(() => end(false), CLAIM_CONNECT_TIMEOUT_MS);
     const end = (accepts: boolean) => {

@@ -1,4 +1,4 @@
-import type { Route } from '@ephemera/domain';
+import type { Endpoint, Route } from '@ephemera/domain';
 import { waitFor } from '@ephemera/test-support';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { makeAccessToken } from '../../src/access/access-token.ts';
@@ -309,8 +309,8 @@ test('a request without the token does not resume a paused instance', async () =
     peek: (id: string) => fixture.routes.peek(id),
     find: (id: string) => fixture.routes.find(id),
     confirm: (id: string, host?: string) => fixture.routes.confirm(id, host),
-    isRegistered: (host: string | undefined, address: string) =>
-      fixture.routes.isRegistered(host, address),
+    isRegistered: (host: string | undefined, endpoint: Endpoint) =>
+      fixture.routes.isRegistered(host, endpoint),
     ...NO_NAMES,
     onDrop: () => undefined,
     waitFor: (...args: Parameters<typeof fixture.routes.waitFor>) => {

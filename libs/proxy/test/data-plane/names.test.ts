@@ -90,7 +90,7 @@ test('a name that has moved is read again, although its old route is still in me
       find: (id) => routes.find(id),
       confirm: (id, host) => routes.confirm(id, host),
       waitFor: (...args) => routes.waitFor(...args),
-      isRegistered: (host, address) => routes.isRegistered(host, address),
+      isRegistered: (host, endpoint) => routes.isRegistered(host, endpoint),
       onDrop: () => undefined,
       peekName: () => ({ state: 'name', generation: 1, id: ended }),
       findName: () => Promise.resolve({ state: 'name', generation: 1, id: ended }),

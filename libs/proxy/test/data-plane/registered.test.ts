@@ -1,8 +1,9 @@
 import { connect } from 'node:net';
 import { createServer, type Server } from 'node:http';
+import type { Endpoint } from '@ephemera/domain';
 import type { RouteCache } from '@ephemera/store';
 import { waitFor } from '@ephemera/test-support';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import {
   HOST,
   type Fixture,
@@ -98,6 +99,39 @@ test.each([
   expect(opened).toBe(0);
 });
 
+describe('of a host that publishes ports', () => {
+  const publishing = (first: number, last: number) => {
+    const networks = { boot: 'boot', network: 'network', networks: ['127.0.1.1/32'] };
+    const registered = { ...networks, reach: 'published', ports: `${first}-${last}` };
+    return fixture.redis.set(fixture.keys.registration(HOST), JSON.stringify(registered));
+  };
+  /** The container has another address and another port. */
+  const route = (at = port) => ({
+    ...{ address: '10.231.1.1', port: 8080, ports: { main: 8080, metrics: 9090 } },
+    published: { address: '127.0.1.1', ports: { '8080': at } },
+  });
+
+  test('the proxy connects to the port that the host publishes', async () => {
+    await publishing(port, port);
+    expect(await get(await fixture.ready(8080, route()))).toEqual([200, 'an instance']);
+  });
+
+  test('a port outside the published ones is refused before a connection opens', async () => {
+    await publishing(port + 1, port + 9);
+    const id = await fixture.ready(8080, route());
+    expect((await get(id))[0]).toBe(503);
+    expect(opened).toBe(0);
+  });
+
+  test('a port that is not published, and the address of the container, are refused', async () => {
+    await publishing(1, 65_535);
+    expect((await get(`${await fixture.ready(8080, route())}:metrics`))[0]).toBe(503);
+    const bare = await fixture.ready(port, { address: '127.0.1.2' });
+    expect((await get(bare))[0]).toBe(503);
+    expect(opened).toBe(0);
+  });
+});
+
 test('an upgrade is refused in the same way', async () => {
   await register();
   const id = await fixture.ready(port);
@@ -181,8 +215,8 @@ test('the confirmation after the connect finds a change that was not pushed yet'
     waitFor: (...args: Parameters<RouteCache['waitFor']>) => routes.waitFor(...args),
     ...NO_NAMES,
     onDrop: () => undefined,
-    isRegistered: (host: string | undefined, address: string) =>
-      checks++ % 2 === 0 ? Promise.resolve(true) : routes.isRegistered(host, address),
+    isRegistered: (host: string | undefined, endpoint: Endpoint) =>
+      checks++ % 2 === 0 ? Promise.resolve(true) : routes.isRegistered(host, endpoint),
   };
   let bytes = 0;
   server.on('connection', (socket) => socket.on('data', (data) => (bytes += data.length)));

@@ -2,7 +2,7 @@
 -- pool becomes warm instead: it gets no route and may be claimed. Idempotent for the same address,
 -- also after a claim, because two runs of one job may overlap.
 -- KEYS: 1 instance  2 route  3 events  4 expiring
--- ARGV: 1 generation  2 address  3 id  4 host (empty: any)
+-- ARGV: 1 generation  2 address  3 id  4 host (empty: any)  5 published ports, JSON (empty: none)
 -- Returns {expiresAt, maxExpiresAt, startedAt, replaced | nil} | nil: the generation was superseded, or
 -- another host has started it. `replaced` is the instance whose lease ends sooner, see moveName: the one
 -- before it, or itself.
@@ -16,6 +16,10 @@ local now, ceiling, pool = nowMs(), tonumber(record.maxExpiresAt), record.pool
 local deadline = math.min(now + tonumber(record.timeout), ceiling)
 local fields = { 'state', pool and 'warm' or 'ready', 'address', ARGV[2], 'startedAt', now,
   'expiresAt', deadline, 'lastTransitionAt', now }
+if ARGV[5] ~= '' then
+  fields[#fields + 1] = 'published'
+  fields[#fields + 1] = ARGV[5]
+end
 if pool then
   setFields(KEYS[1], 'verifiedRunId', runId(), unpack(fields))
   redis.call('ZADD', baseOf(KEYS[1]) .. 'pool:' .. pool .. ':warm', deadline, ARGV[3])

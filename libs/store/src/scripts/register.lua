@@ -8,10 +8,13 @@
 --       5 start: all or nothing, replaces the networks | refresh: adds what does not overlap |
 --         release: the worker stops; until the next heartbeat another daemon of the same boot may
 --         take the id, such as this daemon with a recreated network
---       6.. networks (IPv4 CIDR)
+--       6 how proxies reach its instances: bridge | published | routed
+--       7 the ports of its networks that lead to instances, as FIRST-LAST (empty: every port)
+--       8.. networks (IPv4 CIDR)
 -- Returns {registered} |
 --         {overlap, network, other host, network of that host, last heartbeat of that host, ...} |
---         {taken, boot id, network id, last heartbeat}: another live fingerprint has this host id.
+--         {taken, boot id, network id, last heartbeat}: another live fingerprint has this host id |
+--         {reach, reach, last heartbeat}: a live worker of this host has registered another reach.
 local base, host, isStart = baseOf(KEYS[1]), ARGV[1], ARGV[5] == 'start'
 local now = nowMs()
 
@@ -28,11 +31,15 @@ end
 
 -- Returns the JSON of a registration. Equal sets give equal texts, so an unchanged registration is not
 -- written again.
-local function write(boot, network, set, isReleased)
+local function write(registration, set, isReleased)
   local list = {}
   for candidate in pairs(set) do list[#list + 1] = '"' .. candidate .. '"' end
   table.sort(list)
-  return string.format('{"boot":"%s","network":"%s",%s"networks":[%s]}', boot, network,
+  local function optional(name)
+    return registration[name] and string.format('"%s":"%s",', name, registration[name]) or ''
+  end
+  return string.format('{"boot":"%s","network":"%s",%s%s%s"networks":[%s]}', registration.boot,
+    registration.network, optional('reach'), optional('ports'),
     isReleased and '"released":true,' or '', table.concat(list, ','))
 end
 
@@ -51,9 +58,15 @@ if current and not isOurs and not isReleased and isAlive(host) then
   return { 'taken', current.boot, current.network, seenAt(host) }
 end
 
+if isOurs and not isReleased and ARGV[5] ~= 'release'
+  and ((current.reach or 'bridge') ~= ARGV[6] or (current.ports or '') ~= ARGV[7])
+  and isAlive(host) then
+  return { 'reach', current.reach or 'bridge', seenAt(host) }
+end
+
 if ARGV[5] == 'release' then
   if isOurs then
-    redis.call('SET', KEYS[2], write(current.boot, current.network, asSet(current.networks), true))
+    redis.call('SET', KEYS[2], write(current, asSet(current.networks), true))
   end
   return { 'registered' }
 end
@@ -89,7 +102,7 @@ local function holderOf(network)
   end
 end
 
-for i = 6, #ARGV do
+for i = 8, #ARGV do
   local holder, theirs
   if not registered[ARGV[i]] then holder, theirs = holderOf(ARGV[i]) end
   if holder then
@@ -102,9 +115,10 @@ if isStart and #refused > 1 then return refused end
 
 for name, rest in pairs(freed) do
   local theirs = others[name]
-  redis.call('SET', base .. 'registration:' .. name, write(theirs.boot, theirs.network, rest))
+  redis.call('SET', base .. 'registration:' .. name, write(theirs, rest))
 end
-local registration = write(ARGV[2], ARGV[3], kept)
+local registration = write({ boot = ARGV[2], network = ARGV[3],
+  reach = ARGV[6] ~= 'bridge' and ARGV[6] or nil, ports = ARGV[7] ~= '' and ARGV[7] or nil }, kept)
 if registration ~= text then redis.call('SET', KEYS[2], registration) end
 redis.call('ZADD', KEYS[1], now, host)
 indexIfMissing(base, host)

@@ -17,7 +17,8 @@ local function writeReadyRoute(route, instance)
   local record, template = recordOf(instance), templateOf(instance)
   writeRoute(route, instance, {
     state = 'ready', generation = tonumber(record.generation), host = record.host,
-    address = record.address, template = template.name,
+    address = record.address, published = record.published and cjson.decode(record.published),
+    template = template.name,
     port = template.port, ports = template.ports, expiresAt = tonumber(record.expiresAt),
     stripPrefix = template.stripPrefix, hostHeader = template.host,
     forwardIdentity = template.forwardIdentity == true or nil,

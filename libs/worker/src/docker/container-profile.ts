@@ -1,18 +1,21 @@
 import { readFile } from 'node:fs/promises';
 import { basePathOf, fillPlaceholders, PROFILE_CAPABILITIES } from '@ephemera/domain';
-import type { Instance, Template, Tmpfs } from '@ephemera/domain';
+import type { Instance, PublishedPorts, Template, Tmpfs } from '@ephemera/domain';
 import { ContainerStartError } from '@ephemera/lifecycle';
 import type Docker from 'dockerode';
 import type { ContainerCreateOptions, HostConfig } from 'dockerode';
 import { NO_RESOLVER } from '../firewall-rules.ts';
 import { DEFAULT_TIMEOUT_MS } from '../limits.ts';
 import { withDeadline } from './docker-client.ts';
+import { exposedPorts, portBindings } from './published-ports.ts';
 import type { ImageFacts } from './read-image.ts';
 
 export interface ContainerPlacement {
   readonly name: string;
   readonly network: string;
   readonly address: string;
+  /** Ports of the host that lead to the container. */
+  readonly published?: PublishedPorts | undefined;
   readonly labels: Record<string, string>;
   readonly image: Pick<ImageFacts, 'owner' | 'volumes'>;
   /** DNS resolvers of instances with egress. */
@@ -67,6 +70,7 @@ export function containerProfile(
     ...(template.user !== undefined && { User: template.user }),
     // The daemon would run the health check of the image outside the limits of the instance.
     Healthcheck: { Test: ['NONE'] },
+    ...(placement.published && { ExposedPorts: exposedPorts(placement.published) }),
     HostConfig: {
       ...placement.isolation,
       ...ENFORCED,
@@ -83,6 +87,7 @@ export function containerProfile(
       Tmpfs: tmpfs(mounts, placement.image.owner),
       ...(template.shmSize !== undefined && { ShmSize: template.shmSize }),
       NetworkMode: placement.network,
+      ...(placement.published && { PortBindings: portBindings(placement.published) }),
       Dns: template.egress ? [...placement.resolvers] : [NO_RESOLVER],
       DnsSearch: ['.'],
     },

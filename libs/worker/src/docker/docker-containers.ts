@@ -15,6 +15,7 @@ import { daemonClockSkew } from './daemon-info.ts';
 import { ignoreStatus, statusOf, withDeadline } from './docker-client.ts';
 import type { DockerHost } from './docker-host.ts';
 import { readLines } from './container-log.ts';
+import { readPublishedPorts } from './published-ports.ts';
 import { addressOf, containerStarter } from './start-container.ts';
 
 /** Interval between checks of a removal that another call has started, ms. */
@@ -184,6 +185,7 @@ export function dockerContainers(dockerHost: DockerHost): Containers {
       const container = { labels: seen.Config.Labels, name: seen.Name };
       return instanceOf(container, {
         address,
+        published: readPublishedPorts(seen),
         startedAt: Math.round(startedAt),
         paused: seen.State.Paused,
         now: await dockerHost.now(),

@@ -1,5 +1,6 @@
 import type Docker from 'dockerode';
 import type { ConcurrencyLimit } from '../concurrency-limit.ts';
+import type { HostReach } from '../host-reach.ts';
 import type { InstancesNetworks } from './instances-networks.ts';
 import type { ImagePulls } from './pull-image.ts';
 
@@ -12,6 +13,8 @@ export interface DockerHost {
   /** The store's clock. */
   readonly now: () => Promise<number>;
   readonly networks: Pick<InstancesNetworks, 'reserve'>;
+  /** How proxies reach the instances. Default: `bridge`. */
+  readonly reach?: HostReach | undefined;
   /** The resolvers of instances with egress. */
   readonly resolvers: readonly string[];
   readonly pulls: ImagePulls;

@@ -31,6 +31,12 @@ export interface InstancesNetwork {
 /** Registers a network for this host. Returns the reason, as a sentence, if it is refused. */
 export type ClaimNetwork = (network: InstancesNetwork) => Promise<string | undefined>;
 
+/** What a network is created with. */
+export interface NetworkCreation {
+  readonly claim?: ClaimNetwork;
+  readonly options?: Readonly<Record<string, string>>;
+}
+
 const ICC = 'com.docker.network.bridge.enable_icc';
 
 const SUBNETS = Array.from({ length: 24 }, (_, i) => `10.${231 + i}.0.0/16`);
@@ -41,8 +47,8 @@ const SUBNETS = Array.from({ length: 24 }, (_, i) => `10.${231 + i}.0.0/16`);
  *
  * @param subnets the /16 subnets to use, in order
  * @param index 0 for the first network of the host, 1 for the second
- * @param claim registers a created network, or returns the reason why it must not be used; the
- * network is then removed and the next subnet is tried
+ * @param creation `claim` registers a created network, or returns the reason why it must not be used;
+ * the network is then removed and the next subnet is tried. `options` are further options of its driver
  * @throws BootError if no network can be created, or an existing one has unsuitable options
  */
 export async function ensureNetwork(
@@ -50,7 +56,7 @@ export async function ensureNetwork(
   namespace: string,
   subnets: readonly string[] = SUBNETS,
   index = 0,
-  claim: ClaimNetwork = () => Promise.resolve(undefined),
+  { claim = () => Promise.resolve(undefined), options = {} }: NetworkCreation = {},
 ): Promise<InstancesNetwork> {
   const name = networkName(namespace, index);
   const found = await findNetwork(docker, name);
@@ -58,8 +64,8 @@ export async function ensureNetwork(
   const refusals: string[] = [];
   for (const candidate of subnets) {
     try {
-      const options = optionsFor(namespace, index, candidate);
-      await withDeadline('network', DEFAULT_TIMEOUT_MS, docker.createNetwork(options));
+      const created = optionsFor(namespace, index, candidate, options);
+      await withDeadline('network', DEFAULT_TIMEOUT_MS, docker.createNetwork(created));
     } catch (error) {
       if (statusOf(error) === undefined) throw error;
       refusals.push(`${candidate}: ${daemonMessage(error)}`);
@@ -206,7 +212,12 @@ export async function inspectNetwork(
   return found?.Name === name ? found : undefined;
 }
 
-function optionsFor(namespace: string, index: number, subnet: string): Docker.NetworkCreateOptions {
+function optionsFor(
+  namespace: string,
+  index: number,
+  subnet: string,
+  more: Readonly<Record<string, string>>,
+): Docker.NetworkCreateOptions {
   const name = networkName(namespace, index);
   const { infrastructure } = describeNetwork(name, '', subnet);
   return {
@@ -219,6 +230,7 @@ function optionsFor(namespace: string, index: number, subnet: string): Docker.Ne
     Options: {
       'com.docker.network.bridge.name': bridgeName(namespace, index),
       [ICC]: 'false',
+      ...more,
     },
   };
 }

@@ -51,6 +51,8 @@ export interface NetworksOptions {
   readonly prepare: (network: InstancesNetwork) => Promise<void>;
   /** Registers a further network. Called before the first instance uses it. */
   readonly claim: ClaimNetwork;
+  /** Further options of the driver for created networks. */
+  readonly networkOptions?: Readonly<Record<string, string>>;
   /**
    * Called with all existing networks at each refresh, so that the state of removed ones can be
    * dropped.
@@ -131,8 +133,9 @@ export async function instancesNetworks(options: NetworksOptions): Promise<Insta
     let index = 0;
     while (indexes.has(index)) index++;
     try {
-      const { subnets, claim } = options;
-      const { name, subnet } = await ensureNetwork(docker, namespace, subnets, index, claim);
+      const { subnets, claim, networkOptions = {} } = options;
+      const creation = { claim, options: networkOptions };
+      const { name, subnet } = await ensureNetwork(docker, namespace, subnets, index, creation);
       logger.info({ network: name, subnet, portsPerNetwork }, 'network created');
     } catch (error) {
       const fault = new ContainerStartError(

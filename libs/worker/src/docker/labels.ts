@@ -1,4 +1,4 @@
-import type { Instance, Template } from '@ephemera/domain';
+import type { Instance, PublishedPorts, Template } from '@ephemera/domain';
 
 /**
  * Labels identify a container. They cannot change, so the current lease is not among them. A
@@ -130,13 +130,14 @@ export function instanceOf(
   container: LabelledContainer,
   seen: {
     readonly address: string;
+    readonly published?: PublishedPorts | undefined;
     readonly startedAt: number;
     readonly paused: boolean;
     readonly now: number;
   },
 ): Instance | undefined {
   const { labels, name } = container;
-  const { address, startedAt, paused, now } = seen;
+  const { address, published, startedAt, paused, now } = seen;
   const { [LABEL.instance]: id, [LABEL.recovery]: text, [LABEL.host]: host } = labels;
   if (id === undefined || text === undefined || host === undefined) return undefined;
   const { pool, ...recovery } = JSON.parse(text) as RecoveryMetadata;
@@ -158,6 +159,7 @@ export function instanceOf(
     lastTransitionAt: from,
     host,
     address,
+    ...(published && { published }),
     startedAt,
     // The last use is lost. Active clients report their use again within seconds.
     activeAt: now,

@@ -10,6 +10,7 @@ import { statusOf, ignoreStatus, withDeadline, daemonMessage } from './docker-cl
 import type { DockerHost } from './docker-host.ts';
 import type { AddressRange, InstancesNetwork } from './instances-network.ts';
 import type { PortReservation } from './instances-networks.ts';
+import { choosePorts, readPublishedPorts } from './published-ports.ts';
 import { imageReader } from './read-image.ts';
 
 /** Maximum number of attempts when an address is in use or a bridge is full. */
@@ -41,18 +42,25 @@ export function containerStarter(
   const create = async (
     start: Start,
     network: InstancesNetwork,
-    index: number,
+    nextAddressIndex: () => Promise<number>,
   ): Promise<string | undefined> => {
     const { instance, imageName } = start;
+    const index = await nextAddressIndex();
     const { range, open } = network;
     const name = containerName(namespace, instance);
     const address = addressIn(instance.template.egress ? open.range : range, index);
     const isolation = await isolationOptions(docker, instance.template);
     const image = await images.read(imageName, instance.template.user);
     if (!image) return undefined;
+    const published = await choosePorts(
+      dockerHost.reach,
+      instance.template,
+      index,
+      nextAddressIndex,
+    );
     const labels = labelsOf(namespace, host, instance, image.id);
     try {
-      const networking = { name, network: network.name, address, resolvers };
+      const networking = { name, network: network.name, address, published, resolvers };
       const placement = { ...networking, labels, image, isolation, cpuPeriod };
       // By its id: another build may get the name after its user and volumes were read.
       const profile = { ...containerProfile(instance, placement), Image: image.id };
@@ -60,7 +68,9 @@ export function containerStarter(
       return (await withDeadline('create', START_TIMEOUT_MS, call)).id;
     } catch (error) {
       if (statusOf(error) === 409) {
-        return (await existingContainer(instance, name)) ?? create(start, network, index);
+        return (
+          (await existingContainer(instance, name)) ?? create(start, network, nextAddressIndex)
+        );
       }
       if (isImageMissing(error)) return undefined;
       throw refusal(error);
@@ -93,10 +103,10 @@ export function containerStarter(
   const createAndStart = async (
     start: Start,
     port: PortReservation,
-    index: number,
+    nextAddressIndex: () => Promise<number>,
     reportProgress: ReportProgress,
   ): Promise<StartedContainer | 'without image' | undefined> => {
-    const createdId = await create(start, port.network, index);
+    const createdId = await create(start, port.network, nextAddressIndex);
     if (createdId === undefined) return 'without image';
     const container = docker.getContainer(createdId);
     await reportProgress({ step: 'starting', message: 'Starting the container.' });
@@ -112,7 +122,7 @@ export function containerStarter(
     const seen = await inspect(container.id);
     // It may have exited already: then it was removed, or it has lost its network.
     if (!seen) return { containerId: container.id, address: '' };
-    return { containerId: seen.Id, address: addressOf(seen) };
+    return { containerId: seen.Id, address: addressOf(seen), published: readPublishedPorts(seen) };
   };
 
   /**
@@ -129,10 +139,7 @@ export function containerStarter(
     // Starts that a client waits for run before pool starts.
     const priority = instance.pool === undefined ? undefined : 'last';
     const attempt = () =>
-      startLimit(
-        async () => createAndStart(start, port, await nextAddressIndex(), reportProgress),
-        priority,
-      );
+      startLimit(() => createAndStart(start, port, nextAddressIndex, reportProgress), priority);
     const first = await attempt();
     if (first !== 'without image') return first;
     if (!(await pulls.pull(imageName, instance.template.ready.within, reportProgress)))
@@ -205,8 +212,9 @@ function isImageMissing(error: unknown): boolean {
   return statusOf(error) === 404 && /no such image/i.test(daemonMessage(error));
 }
 
+/** An address of the network, or a port of the host. */
 function isAddressTaken(error: unknown): boolean {
-  return /address already in use/i.test(daemonMessage(error));
+  return /address already in use|port is already allocated/i.test(daemonMessage(error));
 }
 
 /** EXFULL: the bridge has 1,023 ports, the maximum of the kernel. */

@@ -83,7 +83,7 @@ function poolsByAddress(base: ProxyDependencies): ProxyDependencies['createUpstr
       {
         find: endless,
         confirm: endless,
-        isRegistered: (host, address) => routes.isRegistered(host, address),
+        isRegistered: (host, endpoint) => routes.isRegistered(host, endpoint),
         onDrop: nothing,
       },
       timeouts,

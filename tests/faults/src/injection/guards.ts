@@ -52,15 +52,15 @@ export const GUARDS: Readonly<Record<string, Removal>> = {
   /** `markReady` ignores the state and the generation of the record. */
   'state and generation': {
     store: withInstances((instances, redis, keys) => ({
-      async markReady(id, generation, address, host) {
-        const published = await instances.markReady(id, generation, address, host);
+      async markReady(id, generation, address, host, ports) {
+        const published = await instances.markReady(id, generation, address, host, ports);
         if (published) return published;
         // Ignores the refusal: the record is changed so that the store accepts the call.
         const key = keys.instance(id);
         const [current, owner] = await redis.hmget(key, 'generation', 'host');
         if (host !== undefined && owner !== host) return undefined;
         await redis.hset(key, 'state', 'starting');
-        return instances.markReady(id, Number(current ?? generation), address, host);
+        return instances.markReady(id, Number(current ?? generation), address, host, ports);
       },
     })),
   },

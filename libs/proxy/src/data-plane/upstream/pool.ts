@@ -1,6 +1,7 @@
 import { type Socket, connect } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { ApiError, isFailure, type ReadyRoute } from '@ephemera/domain';
+import { ApiError, endpointOf, isFailure } from '@ephemera/domain';
+import type { Endpoint, ReadyRoute } from '@ephemera/domain';
 import type { Logger } from '@ephemera/process';
 import type { CachedRoute, RouteCache } from '@ephemera/store';
 import { POOL_SWEEP_INTERVAL_MS, ROUTE_RECHECK_MS } from '../limits.ts';
@@ -32,16 +33,16 @@ interface PoolContext {
   readonly maxResponseHead: number;
   /**
    * Whether the store, asked now, still has this generation as the current one.
-   * Reads the registration of its host in the same step, and checks the address against it.
+   * Reads the registration of its host in the same step, and checks the endpoint against it.
    * @throws ApiError `store_unavailable`; UnregisteredHostError
    */
-  confirms(id: string, route: ReadyRoute): Promise<boolean>;
+  confirms(id: string, route: ReadyRoute, endpoint: Endpoint): Promise<boolean>;
   /**
-   * Checks that the address of a route is in a network that its host has registered. Elsewhere the
-   * same address can belong to an instance of another host.
+   * Checks that a host has registered the endpoint of a route. Elsewhere the same address can belong
+   * to an instance of another host.
    * @throws UnregisteredHostError; ApiError `store_unavailable` if no registration is known
    */
-  requireRegistered(route: Pick<ReadyRoute, 'host' | 'address'>): Promise<void>;
+  requireRegistered(host: string, endpoint: Endpoint): Promise<void>;
 }
 
 /**
@@ -127,15 +128,17 @@ export class UpstreamPool implements ConnectionOwner {
    */
   async open(port: number, buffer: SharedReadBuffer, allowHalfOpen: boolean): Promise<Socket> {
     this.#requireCurrent();
-    await this.#context.requireRegistered(this.route).catch(storeErrorToUpstreamError);
+    const endpoint = endpointOf(this.route, port);
+    const registered = this.#context.requireRegistered(this.route.host, endpoint);
+    await registered.catch(storeErrorToUpstreamError);
     this.#requireCurrent();
     const { onread } = buffer;
-    const host = this.route.address;
-    const socket = connect({ host, port, noDelay: true, allowHalfOpen, onread });
+    const to = { host: endpoint.address, port: endpoint.port };
+    const socket = connect({ ...to, noDelay: true, allowHalfOpen, onread });
     this.hold(socket);
     try {
       await opened(socket, this.#context.connectTimeout);
-      this.#requireCurrent(await this.#context.confirms(this.id, this.route));
+      this.#requireCurrent(await this.#context.confirms(this.id, this.route, endpoint));
       if (buffer.receivedBeforeRequest) {
         throw new UpstreamError('unreachable', 'data_before_request');
       }
@@ -265,16 +268,17 @@ export class UpstreamPools implements PoolContext {
     return pool;
   }
 
-  async confirms(id: string, { host, address, generation }: ReadyRoute): Promise<boolean> {
+  async confirms(id: string, route: ReadyRoute, endpoint: Endpoint): Promise<boolean> {
+    const { host, generation } = route;
     const found = await this.#routes.confirm(id, host);
     if (!isCurrent(found, generation)) return false;
-    await this.requireRegistered({ host, address });
+    await this.requireRegistered(host, endpoint);
     return true;
   }
 
-  async requireRegistered({ host, address }: Pick<ReadyRoute, 'host' | 'address'>): Promise<void> {
-    if (await this.#routes.isRegistered(host, address)) return;
-    throw new UnregisteredHostError(host, address);
+  async requireRegistered(host: string, endpoint: Endpoint): Promise<void> {
+    if (await this.#routes.isRegistered(host, endpoint)) return;
+    throw new UnregisteredHostError(host, endpoint.address);
   }
 
   /** Open connections for requests, of all instances. */
