@@ -14,6 +14,7 @@ const config: KnipConfig = {
   // Debian packages.
   ignoreBinaries: [
     'apt-get',
+    'awk',
     'docker-registry',
     'iptables',
     'ldd',
@@ -35,6 +36,7 @@ const config: KnipConfig = {
     '.': {
       entry: [
         'scripts/*.{mjs,ts}',
+        'scripts/api-docs/typedoc.config.mjs',
         'scripts/publish/main.mjs',
         'scripts/mutants/{main,ignore-mutants,score.test}.{ts,mjs}',
         'vitest.coverage.config.ts',

@@ -10,6 +10,7 @@ const checks = [
   'licences',
   'reference',
   'openapi',
+  'api-docs',
   'unused',
   'vocabulary',
   'commits',

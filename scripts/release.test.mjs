@@ -43,7 +43,8 @@ test('a release changes the version and the dependencies of every package', () =
     expect(paths.filter((path) => path.includes('[dependencies,devDependencies]'))).toHaveLength(1);
   }
   // The folders of packages, as the path for the lock file expects them.
-  for (const file of manifests) expect(file).toMatch(/^(apps|libs|tests)\/[a-z0-9]+\/package\.json$/);
+  for (const file of manifests)
+    expect(file).toMatch(/^(apps|libs|tests)\/[a-z0-9]+\/package\.json$/);
 });
 
 test('the notes of a release are the first section of the changelog', () => {

@@ -4,6 +4,7 @@ import type { paths } from './api-types.ts';
 import { ConnectionError, UnexpectedResponseError, errorOf } from './errors.ts';
 import { withRetries } from './retry.ts';
 
+/** Where the control API is, how to log in, and how long requests may take. */
 export interface ConnectionOptions {
   /** Base URL of the admin port, such as `http://localhost:8081`. */
   readonly url: string | URL;

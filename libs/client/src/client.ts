@@ -23,10 +23,15 @@ import { textOf } from './stream.ts';
 import type { InstanceEvent } from './webhook.ts';
 
 type Schemas = components['schemas'];
+/** A template as programs see it. Durations in seconds. */
 export type Template = Schemas['TemplateList']['items'][number];
+/** How many instances there are in each state, and the capacity that is in use. */
 export type Stats = Schemas['Stats'];
+/** A Docker host with its capacity, and whether it is cordoned. */
 export type Host = Schemas['Host'];
+/** What a signed link permits: the template, how many starts, and until when. */
 export type LinkRequest = Partial<Schemas['CreateLink']>;
+/** A signed link by which visitors start instances. It is a secret. */
 export type Link = Schemas['Link'];
 
 /** An instance must match all of them. */
@@ -69,8 +74,11 @@ export interface Client {
    * by itself.
    */
   killAll(filter?: InstanceFilter): Promise<number>;
+  /** Stops the processes of a ready instance, which keep their memory. @throws ProblemError 409 in another state */
   pause(id: string): Promise<InstanceData>;
+  /** Continues a paused instance. @throws ProblemError 409 in another state */
   resume(id: string): Promise<InstanceData>;
+  /** What an instance uses now. @throws ProblemError `host_unavailable` if its host does not answer */
   usage(id: string): Promise<Usage>;
   /** The log, in pieces of text as they arrive. @throws StreamCutError if it breaks off */
   logs(id: string, options?: LogOptions): AsyncGenerator<string, void>;
@@ -86,14 +94,22 @@ export interface Client {
    * ends only by an error or by `break`.
    */
   events(options?: EventFilter & EventOptions): AsyncGenerator<InstanceEvent, never>;
+  /** The templates that the token may use, by name. */
   templates(): Promise<readonly Template[]>;
+  /** Counts of the whole deployment. */
   stats(): Promise<Stats>;
   /** Every Docker host, by name. */
   hosts(): Promise<readonly Host[]>;
+  /** One Docker host. @throws ProblemError `not_found` */
   host(name: string): Promise<Host>;
+  /** Starts no more instances on a host. Those that run stay. */
   cordon(name: string): Promise<Host>;
+  /** Starts instances on a host again. */
   uncordon(name: string): Promise<Host>;
-  /** @param timeout seconds until the instances that are left are ended; default: never */
+  /**
+   * Starts no more instances on a host, and waits for those that run to end.
+   * @param timeout seconds until the instances that are left are ended; default: never
+   */
   drain(name: string, timeout?: number): Promise<Host>;
   /** Creates a signed link by which visitors start instances. Not repeated by itself. */
   createLink(request?: LinkRequest): Promise<Link>;

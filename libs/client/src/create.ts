@@ -4,8 +4,10 @@ import { pause } from './retry.ts';
 import { WAIT_MS } from './wait.ts';
 import type { WaitOptions } from './wait.ts';
 
+/** The body of a creation: the template and the values of this instance. Durations in whole seconds. */
 export type CreateRequest = components['schemas']['CreateInstance'];
 
+/** How `create()` waits, and what it does if it rejects. */
 export interface CreateOptions extends WaitOptions {
   /**
    * The same key with the same request returns the same instance for 24 hours. Default: a random

@@ -17,6 +17,7 @@ export interface StreamLimits {
   readonly maxDownMs: number;
 }
 
+/** Where a stream of events begins, and when it ends. */
 export interface EventOptions {
   /** Ends the iteration with the reason of the signal. */
   readonly signal?: AbortSignal;

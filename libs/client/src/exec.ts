@@ -7,6 +7,7 @@ import { pause } from './retry.ts';
 type Request = components['schemas']['RunCommand'];
 type Event = components['schemas']['CommandEvent'];
 
+/** How a command runs. */
 export interface ExecOptions {
   /** Absolute path. Default: the working directory of the container. */
   readonly cwd?: string;
@@ -22,6 +23,7 @@ export interface ExecOptions {
   readonly signal?: AbortSignal;
 }
 
+/** How a command runs that the caller talks to while it runs. */
 export interface SpawnOptions extends ExecOptions {
   /** Whether the standard input stays open for `write()`. Default: it ends after `stdin`. */
   readonly keepStdin?: boolean;
@@ -46,6 +48,7 @@ export interface CommandOutput {
   readonly data: Uint8Array;
 }
 
+/** The name of a signal without `SIG`, such as `TERM`. */
 export type ExecSignal = NonNullable<components['schemas']['KillCommand']['signal']>;
 
 /** A command that was started. */
@@ -66,6 +69,7 @@ export interface RunningCommand {
   end(): Promise<void>;
   /** Sends a signal to all processes of the command. Default: `KILL`. */
   kill(signal?: ExecSignal): Promise<void>;
+  /** Changes the size of the terminal, in characters. @throws ProblemError 409 if it has none */
   resize(columns: number, rows: number): Promise<void>;
 }
 

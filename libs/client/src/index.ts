@@ -1,3 +1,8 @@
+/**
+ * A client of the control API of Ephemera, for Node, Bun and browsers.
+ *
+ * @module @ephemera/client
+ */
 export { createClient } from './client.ts';
 export type {
   Client,

@@ -9,11 +9,14 @@ import type { InstanceEvent } from './webhook.ts';
 
 export type { InstanceData } from './wait.ts';
 
+/** The body of a renewal: the new time to live from now, in whole seconds. */
 export type RenewRequest = components['schemas']['RenewInstance'];
 /** The instance, and in `renewal` what was done. */
 export type Renewed = components['schemas']['RenewedInstance'];
+/** What an instance uses now: memory in bytes, CPU time and network traffic. */
 export type Usage = components['schemas']['Usage'];
 
+/** Which part of a log is read, and whether it is followed. */
 export interface LogOptions {
   /** Whether to continue until the instance ends. */
   readonly follow?: boolean;
@@ -75,6 +78,7 @@ export class Instance implements AsyncDisposable {
     return this.link ?? this.#data.url;
   }
 
+  /** The state at the last read; `refresh()` reads it again. */
   get state(): InstanceData['status']['state'] {
     return this.#data.status.state;
   }
@@ -117,10 +121,12 @@ export class Instance implements AsyncDisposable {
     });
   }
 
+  /** Stops its processes, which keep their memory. @throws ProblemError 409 in another state */
   async pause(): Promise<void> {
     this.#data = await this.#calls.pause(this.id);
   }
 
+  /** Continues a paused instance. @throws ProblemError 409 in another state */
   async resume(): Promise<void> {
     this.#data = await this.#calls.resume(this.id);
   }
@@ -154,6 +160,7 @@ export class Instance implements AsyncDisposable {
     return this.#calls.events(this.id, options);
   }
 
+  /** Starts to end the instance, as `kill()`: for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
   }

@@ -18,6 +18,7 @@ export type PutNameRequest = Partial<Schemas['PutName']>;
 /** A generation of a name; `*`: any, if the name exists. */
 export type NameMatch = number | '*';
 
+/** How `names.put()` waits, and what the name must be before. */
 export interface PutNameOptions extends Omit<CreateOptions, 'keep'> {
   /** Only if the name has this generation. */
   readonly ifMatch?: NameMatch | undefined;
@@ -25,6 +26,7 @@ export interface PutNameOptions extends Omit<CreateOptions, 'keep'> {
   readonly ifNoneMatch?: '*' | undefined;
 }
 
+/** What the name must be before it is deleted. */
 export interface DeleteNameOptions {
   /** Only if the name has this generation. */
   readonly ifMatch?: NameMatch | undefined;

@@ -13,6 +13,7 @@ export interface StartProgress {
   readonly message: string | undefined;
 }
 
+/** How long to wait until an instance is ready, and what is told meanwhile. */
 export interface WaitOptions {
   /**
    * Milliseconds to wait until the instance is ready. 0: return at once. Default: 120,000. The last

@@ -10,6 +10,7 @@ export class WebhookError extends EphemeraError {
   override readonly name = 'WebhookError';
 }
 
+/** A request of a webhook, as it arrived, and the secret that it must be signed with. */
 export interface WebhookRequest {
   /** The body exactly as it arrived, before it is parsed. */
   readonly body: string | Uint8Array;

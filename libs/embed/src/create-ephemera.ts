@@ -82,11 +82,13 @@ export interface ContainerOptions
   readonly env?: TemplateFields['env'];
 }
 
+/** How long `killAll()` waits. */
 export interface KillAllOptions {
   /** How long to wait for the ends, such as `1m`. Default: one minute. */
   readonly timeout?: string;
 }
 
+/** What `close()` does with the instances of this object, and how long it waits. */
 export interface CloseOptions extends KillAllOptions {
   /** Leaves the instances to their deadlines, and to another worker of the host. */
   readonly keep?: boolean;

@@ -1,3 +1,8 @@
+/**
+ * Ephemera inside an application: its server, its login, its routes.
+ *
+ * @module @ephemera/embed
+ */
 export { BootError } from '@ephemera/domain';
 export { ConfigError } from '@ephemera/config';
 export { createEphemera } from './create-ephemera.ts';

@@ -26,6 +26,7 @@ export interface Ended {
   readonly message: string | undefined;
 }
 
+/** When to stop waiting. */
 export interface WaitOptions {
   /** Aborts the wait, not the instance. */
   readonly signal?: AbortSignal;

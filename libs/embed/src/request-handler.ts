@@ -5,6 +5,7 @@ import type { Logger } from '@ephemera/process';
 import { shareServer } from '@ephemera/proxy';
 import type { createPublicInterface, Refusal } from '@ephemera/proxy';
 
+/** Settings of one attached server. */
 export interface AttachOptions {
   /**
    * Whether a WebSocket handshake below the prefix may proceed. Upgrades do not pass the middleware of
