@@ -41,7 +41,7 @@ export function useExample(
 
     beforeAll(async () => {
       await buildExample(name);
-      example = await startExample(name, domain);
+      example = await startExample(name, { domain });
       browser = await chromium.launch(BROWSER);
     }, 900_000);
     afterAll(async () => {

@@ -32,6 +32,11 @@ export function exampleNames(): string[] {
     .sort();
 }
 
+/** The image that {@link buildExample} makes. */
+export function imageOf(name: string): string {
+  return `ephemera-examples/${name}`;
+}
+
 /** The title in the README of an example. */
 export async function titleOf(name: string): Promise<string> {
   const text = await readFile(join(folder, name, 'README.md'), 'utf8');
@@ -52,7 +57,7 @@ export async function buildExample(name: string, output?: NodeJS.WritableStream)
     base = 'ephemera-examples/node';
     await buildTestImage(base, await makeNodeContext(), { BASE: machine });
   }
-  await buildTestImage(`ephemera-examples/${name}`, context, { BASE: base }, output);
+  await buildTestImage(imageOf(name), context, { BASE: base }, output);
 }
 
 /** The registry and the certificates of this machine, which no Dockerfile may name. */
@@ -102,13 +107,24 @@ async function run(program: string, args: readonly string[]): Promise<string> {
   return stdout;
 }
 
-/**
- * Starts a deployment with the template of an example, and a proxy for each form.
- * @param domain of the host form; browsers resolve names below localhost themselves
- */
-export async function startExample(name: string, domain = 'localhost'): Promise<RunningExample> {
-  const templates = await readFile(join(folder, name, 'ephemera.yml'), 'utf8');
-  const site = await deploy({ templates });
+/** The `ephemera.yml` of an example. */
+export function templateOf(name: string): Promise<string> {
+  return readFile(join(folder, name, 'ephemera.yml'), 'utf8');
+}
+
+export interface StartOptions {
+  /** Of the host form. Browsers resolve names below localhost, the default, themselves. */
+  readonly domain?: string;
+  /** An `ephemera.yml` in place of that of the example. */
+  readonly templates?: string;
+}
+
+/** Starts a deployment with the template of an example, and a proxy for each form. */
+export async function startExample(
+  name: string,
+  { domain = 'localhost', templates }: StartOptions = {},
+): Promise<RunningExample> {
+  const site = await deploy({ templates: templates ?? (await templateOf(name)) });
   try {
     await site.startProxy({ domain });
   } catch (error) {
