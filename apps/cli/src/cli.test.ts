@@ -309,6 +309,7 @@ test.each([
   expect(err).toContain(message);
   expect(err).toMatch(/\nSee: ephemera .*--help\n$/);
   expect({ code, out, calls }).toEqual({ code: 2, out: '', calls: [] });
+  expect(err).not.toMatch(/^ +at /m);
 });
 
 test('a refusal by the control API exits with the failure code, without a stack', async () => {

@@ -77,7 +77,11 @@ const text: ApplicationText = {
       FlagNotFoundError: ({ input, corrections }) =>
         `There is no option "${input.startsWith('-') ? input : `--${input}`}".${didYouMean(corrections.map((name) => `--${name.replace(/^--/, '')}`))}`,
       AliasNotFoundError: ({ input }) => `There is no option "-${input.replace(/^-/, '')}".`,
-      ArgumentParseError: ({ exception }) => describe(exception),
+      // A parser refuses a value by an `Error`; one of its subclasses is a bug.
+      ArgumentParseError: ({ exception }) =>
+        exception instanceof Error && exception.name === 'Error'
+          ? exception.message
+          : describe(exception),
       EnumValidationError: ({ externalFlagName, input, values }) =>
         `--${externalFlagName.replace(/^--/, '')} is "${input}"; it must be one of ${values.join(', ')}.`,
       UnsatisfiedFlagError: ({ externalFlagName }) =>
