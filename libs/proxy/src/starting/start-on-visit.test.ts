@@ -3,7 +3,7 @@ import { ApiError } from '@ephemera/domain';
 import type { Failure, Principal } from '@ephemera/domain';
 import type { CreateResult, CreationContext } from '@ephemera/lifecycle';
 import type { NameRestart } from '@ephemera/store';
-import { memoryInstances } from '@ephemera/test-support';
+import { memoryInstances, sampleDraft } from '@ephemera/test-support';
 import { expect, test } from 'vitest';
 import type { Starter } from './start-instance.ts';
 import { createVisitStarts, readRestart, writeRestart } from './start-on-visit.ts';
@@ -41,16 +41,19 @@ interface FixtureOptions {
   readonly template?: string;
   readonly limits?: string;
   readonly create?: () => Promise<CreateResult>;
+  /** How many starts the rate of the token allows. */
+  readonly points?: number;
 }
 
 /** Visits of a name of generation 7. `creations` records each creation. */
 function fixture(options: FixtureOptions) {
   const creations: CreationContext[] = [];
   const warnings: unknown[] = [];
+  const counted: string[] = [];
   const instances = memoryInstances();
   const { template = 'onVisit: start, envAllow: [APP_A]', limits = '' } = options;
   const known = { owner: OF.owner, generation: 7, restart: writeRestart(keys, OF, REQUEST) };
-  let points = 1;
+  let { points = 1 } = options;
   const starter = {
     instances,
     templates: parseTemplates(`templates: {demo: {image: a, port: 80, ${template}}}\n${limits}`),
@@ -73,13 +76,18 @@ function fixture(options: FixtureOptions) {
   const ports = {
     ...{ starter, keys, logger },
     names: { readRestart: () => Promise.resolve('known' in options ? options.known : known) },
-    rates: { take: () => Promise.resolve({ allowed: points-- > 0, remaining: 0, resetsIn: 9 }) },
+    rates: {
+      take: (subject: string) => {
+        counted.push(subject);
+        return Promise.resolve({ allowed: points-- > 0, remaining: 0, resetsIn: 9 });
+      },
+    },
     tokens: {
       named: (name: string) =>
         name === 'ci' ? ('principal' in options ? options.principal : CI) : undefined,
     },
   } as unknown as VisitPorts;
-  return { creations, warnings, visit: createVisitStarts(ports) };
+  return { creations, warnings, counted, visit: createVisitStarts(ports) };
 }
 
 test('visits that arrive together are one start, for the owner of the name', async () => {
@@ -91,6 +99,20 @@ test('visits that arrive together are one start, for the owner of the name', asy
     quotaOwner: { name: 'token:ci', limit: 'token', max: 3 },
     name: { name: 'pr-1', match: '7', owner: 'token:ci', isVisit: true },
   });
+});
+
+test('a refusal answers the visits of the next second without calls of Redis', async () => {
+  let isFull = true;
+  const instance = await memoryInstances().create(sampleDraft());
+  const { visit, creations } = fixture({
+    create: () =>
+      Promise.resolve(isFull ? { kind: 'full', limit: 'token' } : { kind: 'created', instance }),
+    points: 10,
+  });
+  for (let i = 0; i < 20; i++) expect(await visit('pr-1', 7)).toMatchObject({ kind: 'refused' });
+  expect(creations).toHaveLength(1);
+  isFull = false;
+  await expect.poll(() => visit('pr-1', 7), { timeout: 10_000 }).toEqual({ kind: 'changed' });
 });
 
 test('a name that has changed meanwhile is read again', async () => {
@@ -130,9 +152,11 @@ test('limits and the end of a crash loop are the answer to the visitor', async (
   expect(await kindOf(() => Promise.resolve(crashing))).toMatchObject({
     ...{ kind: 'gone', reason: 'oom', message: expect.stringContaining('crashed') as string },
   });
-  const { visit } = fixture({ limits: 'limits: {ratePerToken: 1/1m}' });
+  const { visit, counted } = fixture({ limits: 'limits: {ratePerToken: 1/1m}' });
   await visit('pr-1', 7);
-  expect(await visit('pr-1', 7)).toMatchObject({
-    failure: { kind: 'rate_limited', by: 'token', resetsIn: 9 },
-  });
+  // Not the count of the requests that the token itself sends.
+  expect(counted).toEqual(['visits:token:ci']);
+  await expect
+    .poll(() => visit('pr-1', 7), { timeout: 10_000 })
+    .toMatchObject({ failure: { kind: 'rate_limited', by: 'token', resetsIn: 9 } });
 });

@@ -11,6 +11,8 @@ import type { Starter } from './start-instance.ts';
 /** What a visit starts: the request of the last creation for the name, with the name of its template. */
 export type RestartRequest = CreateRequest & { readonly template: string };
 
+/** How long a refusal answers further visits, so that they cost no calls of Redis, ms. */
+const REFUSAL_MS = 1_000;
 /** Longest stored request, bytes as JSON. Redis holds one for each name. */
 const MAX_RESTART_BYTES = 16_384;
 
@@ -79,7 +81,7 @@ export type StartOnVisit = (name: string, generation: number) => Promise<VisitOu
 
 /**
  * Starts names for their visitors, as their last `PUT` asked, for the token that owns them: it must
- * still exist, and its quota and rate apply. However many visitors arrive at once, and at however many
+ * still exist, and its quota and rate apply. Visits have a count of their own for the rate. However many visitors arrive at once, and at however many
  * replicas, one instance is started: the start requires the generation that they have seen.
  */
 export function createVisitStarts(ports: VisitPorts): StartOnVisit {
@@ -88,11 +90,15 @@ export function createVisitStarts(ports: VisitPorts): StartOnVisit {
     const key = `${name} ${generation}`;
     const known = starting.get(key);
     if (known) return known;
-    const outcome = startForVisit(ports, name, generation)
+    const started = startForVisit(ports, name, generation)
       .catch((error: unknown) => refusalOf(ports, name, error))
-      .finally(() => starting.delete(key));
-    starting.set(key, outcome);
-    return outcome;
+      .then((outcome) => {
+        const keepMs = outcome.kind === 'refused' ? REFUSAL_MS : 0;
+        setTimeout(() => starting.delete(key), keepMs).unref();
+        return outcome;
+      });
+    starting.set(key, started);
+    return started;
   };
 }
 
@@ -115,7 +121,8 @@ async function startForVisit(
   if (template?.onVisit !== 'start') return refuse('the template has no onVisit: start any more');
   const principal = tokens.named(owner.slice(principalKey({ name: '' }).length));
   if (!principal || !allows(principal, 'create')) return refuse('its token may not start any more');
-  const { allowed, resetsIn } = await rates.take(owner, quotas.ratePerToken);
+  // Counted apart from the requests of the token, which visitors could otherwise block.
+  const { allowed, resetsIn } = await rates.take(`visits:${owner}`, quotas.ratePerToken);
   if (!allowed) throw new ApiError({ kind: 'rate_limited', by: 'token', resetsIn });
   const { instance } = await startInstance(starter, request, {
     quotaOwner: { name: owner, limit: 'token', max: quotas.perToken },
