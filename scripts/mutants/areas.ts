@@ -44,13 +44,13 @@ export const AREAS: Readonly<Record<string, readonly Part[]>> = {
       tests: ['request-checks', 'request-head', 'header-fields'].map(
         (name) => `src/data-plane/${name}.test.ts`,
       ),
-      share: 0.3,
+      share: 0.1,
     },
     {
       project: 'libs/proxy',
       mutate: ['src/launch/unintended-request.ts', 'src/data-plane/address.ts'],
       tests: ['src/launch/unintended-request.test.ts', 'src/data-plane/address.test.ts'],
-      share: 0.4,
+      share: 0.25,
     },
   ],
   'tokens and scopes': [
@@ -73,16 +73,10 @@ export const AREAS: Readonly<Record<string, readonly Part[]>> = {
   ],
   'commands in instances': [
     {
-      project: 'libs/worker',
-      mutate: ['src/exec/exec-engine.ts'],
-      tests: ['src/exec/exec-engine.test.ts'],
-      share: 0.5,
-    },
-    {
       project: 'libs/proxy',
       mutate: ['src/control-plane/authorize.ts', 'src/control-plane/exec-api.ts'],
       tests: ['src/control-plane/authorize.test.ts', 'test/exec-api.test.ts'],
-      share: 0.25,
+      share: 0.12,
     },
   ],
   'host connection': [

@@ -1,14 +1,20 @@
 import { expect, test } from 'vitest';
-import { isName } from './name.ts';
+import { isName, nameReference } from './name.ts';
 
 const ID = `a${'b1'.repeat(12)}c`;
 
-test.each(['pr-42', 'a', 'main', 'shop-pr-7-b', `x-${ID}z`, 'a'.repeat(25), 'a'.repeat(27)])(
-  '%s is a name',
-  (name) => {
-    expect(isName(name)).toBe(true);
-  },
-);
+test.each([
+  'pr-42',
+  'a',
+  'main',
+  'shop-pr-7-b',
+  `x-${ID}z`,
+  'a'.repeat(25),
+  'a'.repeat(27),
+  'a'.repeat(40),
+])('%s is a name', (name) => {
+  expect(isName(name)).toBe(true);
+});
 
 test.each([
   ['', 'empty'],
@@ -24,4 +30,8 @@ test.each([
   ['a'.repeat(41), 'is too long'],
 ])('%j is no name: it %s', (name) => {
   expect(isName(name)).toBe(false);
+});
+
+test('a reference to a name is no id and no name', () => {
+  expect(nameReference('pr-42')).toBe('@pr-42');
 });

@@ -3,6 +3,8 @@ import { expect, test } from 'vitest';
 import {
   CLOCK_TOLERANCE_MS,
   CREDENTIALS_VALIDITY_MS,
+  HOST_FAILURE_HEADER,
+  HOST_STREAM_PROTOCOL,
   isHostAddress,
   signHostAddress,
   signHostRequest,
@@ -88,4 +90,9 @@ test('the signature of an address binds the host, the URL and the certificate', 
   ]) {
     expect(isHostAddress(signer, 'a', { ...address, ...change })).toBe(false);
   }
+});
+
+test('proxies and workers of different versions agree on the names of the protocol', () => {
+  expect(HOST_FAILURE_HEADER).toBe('ephemera-host-failure');
+  expect(HOST_STREAM_PROTOCOL).toBe('ephemera-stream');
 });

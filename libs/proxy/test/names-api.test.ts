@@ -144,6 +144,46 @@ test('a name that is the host of the public URL is refused', async () => {
   expect((await send('GET', '/app')).status).toBe(404);
 });
 
+test('a name is deleted only under its condition, and its instances end with it', async () => {
+  const first = await send('PUT', '/deleted', { token: MAKER });
+  expect(first.headers.get('idempotency-replayed')).toBeNull();
+  const id = String(first.body['id']);
+  const generation = Number(first.body['generation']);
+  await ports.instances.assignToHost(id, generation, 'a');
+  await ports.instances.markReady(id, generation, '10.0.0.9');
+  const second = await send('PUT', '/deleted', { token: MAKER });
+  const next = String(second.body['id']);
+  expect((await send('GET', '/deleted')).body).toMatchObject({
+    instance: { id },
+    next: { id: next },
+  });
+  expect((await send('GET', '?limit=500')).body['items']).toContainEqual(
+    expect.objectContaining({
+      name: 'deleted',
+      instance: expect.objectContaining({ id }) as object,
+    }),
+  );
+
+  const stale = { 'if-match': `"${generation}"` };
+  const refused = await send('DELETE', '/deleted', { token: MAKER, headers: stale });
+  expect(refused.status).toBe(412);
+  expect(refused.body['detail']).toContain(`generation ${String(second.body['generation'])}`);
+  const foreign = await send('DELETE', '/deleted', { token: OTHER });
+  expect(foreign.status).toBe(403);
+  expect(foreign.body['detail']).toContain('admin');
+  expect((await send('GET', '/deleted')).status).toBe(200);
+
+  const current = { 'if-match': second.headers.get('etag') ?? '' };
+  expect((await send('DELETE', '/deleted', { token: MAKER, headers: current })).status).toBe(204);
+  for (const one of [id, next]) {
+    const ended = await ports.instances.get(one);
+    expect([one, ended?.state]).toEqual([one, one === id ? 'draining' : 'gone']);
+  }
+  const absent = await send('DELETE', '/deleted', { token: MAKER });
+  expect(absent.status).toBe(404);
+  expect(absent.body['detail']).toContain('name');
+});
+
 test('a list has pages', async () => {
   for (const name of ['list-a', 'list-b', 'list-c']) await send('PUT', `/${name}`);
   const first = await send('GET', '?limit=2&cursor=list');

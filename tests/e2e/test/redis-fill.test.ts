@@ -1,4 +1,7 @@
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { request } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { hashToken } from '@ephemera/http';
 import { demoTemplate, waitFor } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
@@ -13,8 +16,10 @@ const KIB = 1_024;
 const MAKER = 'eph_maker-0123456789';
 /** Starts of one client in the hour of the test. */
 const STARTS = 12;
-/** Renewals, pauses and resumes of the token in that hour. */
+/** Renewals, pauses, resumes, commands and their kills of the token in that hour. */
 const CHANGES = 60;
+/** Renewals of one instance by its visitor in a minute. */
+const RENEWALS = 10;
 const LIVE = 3;
 const METADATA = { owner: 'x'.repeat(1_000), course: 'y'.repeat(1_000) };
 /** The longest landing path. */
@@ -41,9 +46,12 @@ limits:
   ratePerAddress: ${STARTS}/1h
   changesPerToken: ${CHANGES}/1h
 tokens:
-  maker: { hash: '${hashToken(MAKER)}', scopes: [create] }
+  maker: { hash: '${hashToken(MAKER)}', scopes: [create, exec] }
 templates:
-  demo: ${demoTemplate({ maxTimeout: '24h', envAllow: ['APP_*'] })}
+  demo: ${demoTemplate({
+    ...{ maxTimeout: '24h', envAllow: ['APP_*'] },
+    ...{ exec: 'owner', visitor: { renew: '2h', end: true } },
+  })}
   failing: ${demoTemplate({
     // The longest log and message: the message of a failed start contains the end of its log.
     command: [
@@ -112,6 +120,22 @@ async function endAll(): Promise<void> {
   });
 }
 
+/** Sends a form of the page of an instance, as a browser does. `fetch` refuses some of these fields. */
+async function sendForm(url: string, cookie: string): Promise<number | undefined> {
+  const req = request(url, {
+    method: 'POST',
+    headers: {
+      ...{ accept: 'text/html', cookie: cookie.split(';')[0] },
+      ...{ 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'navigate' },
+      'sec-fetch-dest': 'document',
+    },
+  });
+  req.end();
+  const [res] = (await once(req, 'response')) as [IncomingMessage];
+  res.resume();
+  return res.statusCode;
+}
+
 interface Writes {
   /** Starts that were not refused. */
   starts: number;
@@ -159,6 +183,17 @@ test('what a token holds after every write until its limits refuse more is bound
     expect(status).toBe(200);
     writes.changes++;
   };
+  let names = 0;
+  let commands = 0;
+  /** Runs a command with nearly as much input as a request may have. */
+  const run = async (id: string) => {
+    const body = { cmd: ['/bin/true', 'a'.repeat(90_000)], env: ENV, stdin: 's'.repeat(500_000) };
+    const ran = await as(MAKER, 'POST', `/v1/instances/${id}/exec`, body, { prefer: 'wait=30' });
+    if (ran.status === 429) return;
+    expect(ran.status).toBe(200);
+    writes.changes++;
+    commands++;
+  };
   const input = { metadata: METADATA, path: PATH };
   const start = async (n: number): Promise<number> => {
     if (n % 4 === 0) {
@@ -175,10 +210,17 @@ test('what a token holds after every write until its limits refuse more is bound
       return (await as(MAKER, 'POST', '/v1/instances', body, waiting)).status;
     }
     const body = { ...input, env: ENV };
-    const made = await as(MAKER, 'POST', '/v1/instances', body, { ...headers, prefer: 'wait=30' });
+    const waiting = { ...headers, prefer: 'wait=30' };
+    const name = `${'n'.repeat(37)}-${n}`;
+    const made =
+      n % 4 === 2
+        ? await as(MAKER, 'POST', '/v1/instances', body, waiting)
+        : await as(MAKER, 'PUT', `/v1/names/${name}`, { ...body, ttl: 365 * 86_400 }, waiting);
     if (made.status === 429) return 429;
     expect(made.status).toBe(201);
+    if (n % 4 === 3) names++;
     const { id } = (await made.json()) as { id: string };
+    for (let i = 0; i < 4; i++) await run(id);
     for (let i = 1; i <= 12; i++) await change(id, 'renew', { timeout: 7_200 + i * 60 });
     for (const action of ['pause', 'resume']) await change(id, action);
     return made.status;
@@ -189,7 +231,10 @@ test('what a token holds after every write until its limits refuse more is bound
   const largest = await largestStart();
   report('a token', writes, left, largest);
   expect(largest).toBeLessThan(boundOf('one start of a token'));
-  const bound = STARTS * boundOf('one start of a token') + CHANGES * 512;
+  expect(names).toBeGreaterThan(0);
+  expect(commands).toBeGreaterThan(0);
+  const bound =
+    STARTS * boundOf('one start of a token') + CHANGES * 512 + names * boundOf('a stable name');
   expect(left).toBeLessThan(bound);
   expect(writes.peak).toBeLessThan(bound + LIVE * (8 + 256) * KIB);
 }, 300_000);
@@ -199,14 +244,29 @@ test('what a visitor holds after every write until the limits refuse more is bou
   const writes: Writes = { starts: 0, changes: 0, peak: 0 };
   const path = encodeURIComponent(PATH);
   let last = '';
+  /** What its visitor may do with an instance: as many renewals as its rate allows, and the end. */
+  const use = async (id: string, cookie: string) => {
+    const own = `${site.publicUrls[0]}/demo/-/${id}`;
+    await waitFor('the instance', async () => {
+      const { state } = (await (await fetch(own)).json()) as { state: string };
+      return state === 'ready';
+    });
+    for (let i = 0; i <= RENEWALS; i++) {
+      const status = await sendForm(`${own}/renew`, cookie);
+      if (status !== 429) expect(status).toBe(303);
+      if (status === 303) writes.changes++;
+    }
+    expect([303, 429]).toContain(await sendForm(`${own}/end`, cookie));
+  };
   const start = async (n: number): Promise<number> => {
     const template = n % 3 === 1 ? 'failing' : 'demo';
-    const url = `${site.publicUrls[0]}/demo/new?redirect=0&template=${template}&path=${path}`;
+    const url = `${site.publicUrls[0]}/demo/new?template=${template}&path=${path}`;
     const made = await fetch(last && n % 3 === 2 ? `${url}&again=${last}` : url, {
-      method: 'POST',
+      ...{ method: 'POST', redirect: 'manual' },
     });
-    if (made.status !== 200) return made.status;
-    last = await made.text();
+    if (made.status !== 303) return made.status;
+    last = /[a-z][a-z0-9]{25}/.exec(made.headers.get('location') ?? '')?.[0] ?? '';
+    if (template === 'demo') await use(last, made.headers.get('set-cookie') ?? '');
     // A client that opens the waiting page and leaves.
     const leave = AbortSignal.timeout(200);
     await fetch(`${site.publicUrls[0]}/demo/${last}/`, { signal: leave }).catch(() => undefined);
@@ -218,7 +278,8 @@ test('what a visitor holds after every write until the limits refuse more is bou
   const largest = await largestStart();
   report('a visitor', writes, left, largest);
   expect(largest).toBeLessThan(boundOf('one start of a visitor'));
-  const bound = STARTS * boundOf('one start of a visitor');
+  expect(writes.changes).toBeGreaterThan(0);
+  const bound = STARTS * boundOf('one start of a visitor') + writes.changes * 512;
   expect(left).toBeLessThan(bound);
   expect(writes.peak).toBeLessThan(bound + LIVE * 8 * KIB);
 }, 300_000);

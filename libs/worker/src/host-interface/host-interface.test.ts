@@ -30,6 +30,8 @@ let now = 1_000_000;
 let generation: number | undefined | Error = 7;
 const executed: string[] = [];
 const errors: unknown[] = [];
+/** Their operations. */
+const failed: string[] = [];
 let port = 0;
 let close: () => Promise<void>;
 
@@ -37,6 +39,7 @@ beforeEach(async () => {
   [now, generation] = [1_000_000, 7];
   executed.length = 0;
   errors.length = 0;
+  failed.length = 0;
   const hosting = createHostInterface({
     ...{ signer, certificate, now: () => now },
     generationOf: () =>
@@ -69,7 +72,10 @@ beforeEach(async () => {
         },
       ],
     ]),
-    onError: (error) => void errors.push(error),
+    onError(error, call) {
+      errors.push(error);
+      failed.push(call.operation);
+    },
   });
   close = hosting.close;
   hosting.server.listen(0, '127.0.0.1');
@@ -157,19 +163,24 @@ test('credentials that have expired are refused', async () => {
 test('an instance with another generation, without one, or that cannot be read is not touched', async () => {
   for (const other of [8, undefined]) {
     generation = other;
-    expect(await send('/echo', credentials())).toMatchObject({ status: 410, failure: 'gone' });
+    expect(await send('/echo', credentials())).toEqual(
+      refusal(410, 'gone', 'the instance has another generation, or none'),
+    );
   }
   const away = new Error('Redis is away');
   generation = away;
-  const answer = await send('/echo', credentials());
-  expect(answer).toMatchObject({ status: 503, failure: 'unreachable' });
-  expect(answer.body).not.toContain('Redis');
-  expect(errors).toEqual([away]);
+  // Without the cause, which is for the log.
+  expect(await send('/echo', credentials())).toEqual(
+    refusal(503, 'unreachable', 'the worker cannot read the instance'),
+  );
+  expect([errors, failed]).toEqual([[away], ['echo']]);
   expect(executed).toEqual([]);
 });
 
 test('a target that is no URL is refused', async () => {
-  expect(await send('//[', credentials())).toMatchObject({ status: 400, failure: 'refused' });
+  expect(await send('//[', credentials())).toEqual(
+    refusal(400, 'refused', 'the request target is no valid URL'),
+  );
   expect([executed, errors]).toEqual([[], []]);
 });
 
