@@ -174,11 +174,11 @@ test('an untrusted template starts, is isolated, and leaves nothing', async () =
   expect(here.containers()).toEqual([]);
   expect(here.networks()).toEqual([]);
   expect(here.rules(bridge)).toEqual([]);
-}, 180_000);
+}, 300_000);
 
 test('`ephemera try` and `ephemera clean` set and remove the rules in the same way', async () => {
   const tried = await ephemera('try', 'ephemera/demo');
   expect(tried).toMatchObject({ code: 0 });
   expect(tried.out).toContain('image: ephemera/demo');
   expect(await ephemera('clean')).toMatchObject({ code: 0 });
-}, 120_000);
+}, 240_000);
