@@ -20,12 +20,17 @@ const MIN_NODE_MAJOR = 26;
 /**
  * Runs a command to completion. An error that the operator can fix is printed as one message. Any
  * other error is a bug and is printed with its stack. Both exit the process with code 1.
+ *
+ * @param minNodeMajor the oldest major version of Node that can run it
  */
-export async function runMain(main: () => Promise<void>): Promise<void> {
+export async function runMain(
+  main: () => Promise<void>,
+  minNodeMajor = MIN_NODE_MAJOR,
+): Promise<void> {
   const major = Number(process.versions.node.split('.')[0]);
-  if (major < MIN_NODE_MAJOR) {
+  if (major < minNodeMajor) {
     process.stderr.write(
-      `Ephemera needs Node ${MIN_NODE_MAJOR} or newer; this is ${process.version}.\n`,
+      `Ephemera needs Node ${minNodeMajor} or newer; this is ${process.version}.\n`,
     );
     process.exit(1);
   }
