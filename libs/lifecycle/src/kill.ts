@@ -51,8 +51,8 @@ export async function kill(
   }
   const { instance } = outcome;
   await containers.removeInstance(id, instance.template.stopGrace);
-  // Cancel before the tombstone: a crash in between would leave a job that nothing removes. A proxy
-  // that died during a claim may have left the kill job of the pool generation.
+  // Cancel before the tombstone: a crash in between would leave a job until the next reconciliation. A
+  // proxy that died during a claim may have left the kill job of the pool generation.
   await killJobs.cancel(instance);
   const { pooledAs } = instance;
   if (pooledAs !== undefined) await killJobs.cancel({ ...instance, supersedes: pooledAs });

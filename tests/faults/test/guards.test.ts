@@ -111,20 +111,6 @@ const PROTECTS: Readonly<Record<string, (of: Open) => Promise<unknown>>> = {
     await of.reconcile();
     return of.spawned.length;
   },
-  'job before tombstone': async (of) => {
-    const { id, generation } = await ready(of);
-    await of.killJobs.schedule({ id, generation, host: HOST }, 60_000);
-    const { instances } = of;
-    let jobsAtTombstone = -1;
-    const finalize: typeof instances.finalize = async (...args) => {
-      jobsAtTombstone = (await of.killJobs.listDelayed(HOST)).length;
-      return instances.finalize(...args);
-    };
-    const { containers, killJobs } = of;
-    await kill({ instances: { ...instances, finalize }, containers, killJobs }, id, 'request');
-    expect(await of.killJobs.listDelayed(HOST)).toEqual([]);
-    return jobsAtTombstone;
-  },
   'state and generation': async (of) => {
     const { id, generation } = await started(of);
     await of.instances.startDraining(id, 'request');

@@ -1,12 +1,12 @@
 import type { ProxyDependencies } from '@ephemera/proxy';
 import type { WorkerDependencies } from '@ephemera/worker';
 
-type StoreAndJobs = Pick<ProxyDependencies, 'createStore' | 'createProducers'>;
+type WithStore = Pick<ProxyDependencies, 'createStore'>;
 
 /** Replaces the dependencies that implement one guard. A missing property changes nothing. */
 interface Removal {
   /** Applies to workers and to proxies. */
-  readonly store?: (base: StoreAndJobs) => Partial<StoreAndJobs>;
+  readonly store?: (base: WithStore) => WithStore;
   readonly worker?: (base: WorkerDependencies) => WorkerDependencies;
 }
 
@@ -45,9 +45,6 @@ export const GUARDS: Readonly<Record<string, Removal>> = {
 
   /** Reconciliation does not add lost spawn jobs again. */
   'asking again': reconcileWith(({ spawns }) => ({ spawns: { ...spawns, add: nothing } })),
-
-  /** The kill job is removed only after the tombstone is written. */
-  'job before tombstone': { store: removeJobAfterTombstone },
 
   /** `markReady` ignores the state and the generation of the record. */
   'state and generation': {
@@ -110,47 +107,7 @@ function guardNames(): string {
   return Object.keys(GUARDS).join(', ');
 }
 
-/**
- * A kill cancels its job with the instance that `startDraining` returned. That cancellation is
- * delayed until `finalize` has run.
- */
-function removeJobAfterTombstone(base: StoreAndJobs): StoreAndJobs {
-  const ended = new WeakSet<object>();
-  const waiting = new Map<string, () => Promise<void>>();
-  return {
-    createProducers(...args) {
-      const jobs = base.createProducers(...args);
-      const { killJobs } = jobs;
-      return {
-        ...jobs,
-        killJobs: {
-          schedule: (...input) => killJobs.schedule(...input),
-          listDelayed: (...input) => killJobs.listDelayed(...input),
-          async cancel(instance) {
-            if (!ended.has(instance)) return killJobs.cancel(instance);
-            waiting.set(instance.id, () => killJobs.cancel(instance));
-          },
-        },
-      };
-    },
-    ...withInstances((instances) => ({
-      async startDraining(id, reason, message, hint) {
-        const outcome = await instances.startDraining(id, reason, message, hint);
-        if (outcome.kind === 'draining') ended.add(outcome.instance);
-        return outcome;
-      },
-      async finalize(id, generation, left) {
-        const finalized = await instances.finalize(id, generation, left);
-        const removeJob = waiting.get(id);
-        waiting.delete(id);
-        if (finalized) await removeJob?.();
-        return finalized;
-      },
-    }))(base),
-  };
-}
-
-type CreateStore = StoreAndJobs['createStore'];
+type CreateStore = WithStore['createStore'];
 type InstanceStore = ReturnType<CreateStore>['instances'];
 
 /** Replaces methods of the instance store. */
@@ -160,7 +117,7 @@ function withInstances(
     redis: Parameters<CreateStore>[0],
     keys: Parameters<CreateStore>[1],
   ) => Partial<InstanceStore>,
-): (base: Pick<StoreAndJobs, 'createStore'>) => Pick<StoreAndJobs, 'createStore'> {
+): (base: WithStore) => WithStore {
   return (base) => ({
     createStore(redis, keys, ...rest) {
       const store = base.createStore(redis, keys, ...rest);

@@ -139,17 +139,6 @@ export const GUARD_FAULTS: Readonly<Record<string, GuardFault>> = {
     },
   },
 
-  /** A worker dies after it has written a tombstone. */
-  'job before tombstone': {
-    async inject(testbed, without) {
-      const faults = [faultAt('SIGKILL', 'after', 'instances.finalize')];
-      const worker = await startWorker(testbed, { faults, without });
-      await kill(testbed, await createReady(testbed));
-      await mustDie(worker);
-      await startWorker(testbed, { without });
-    },
-  },
-
   /** A worker marks an instance as ready that has ended meanwhile. */
   'state and generation': {
     async inject(testbed, without) {
