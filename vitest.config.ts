@@ -12,9 +12,10 @@ const QUICK: Readonly<Record<string, { include?: string[]; exclude?: string[] }>
     exclude: ['src/firewall-rules.test.ts', 'src/job-worker.test.ts'],
   },
   'libs/dashboard': {
-    exclude: ['browser', 'instance-browser', 'instances-browser', 'main', 'redis-unavailable'].map(
-      (name) => `test/${name}.test.ts`,
-    ),
+    exclude: [
+      ...['browser', 'instance-browser', 'instances-browser', 'main', 'redis-unavailable'],
+      'templates',
+    ].map((name) => `test/${name}.test.ts`),
   },
   'libs/embed': {
     exclude: ['embed', 'example', 'host-connection'].map((name) => `test/${name}.test.ts`),

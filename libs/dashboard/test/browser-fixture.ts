@@ -3,11 +3,12 @@ import axe from 'axe-core';
 import type { AxeResults } from 'axe-core';
 import { chromium } from 'playwright-core';
 import type { Page } from 'playwright-core';
-import { expect } from 'vitest';
-import { TOKEN } from './fixture.ts';
+import { afterAll, afterEach, expect } from 'vitest';
+import { TOKEN, openDashboard } from './fixture.ts';
+import type { Fixture } from './fixture.ts';
 
 /** A real browser for the pages of a dashboard. */
-export interface BrowserFixture {
+interface BrowserFixture {
   openPage(): Promise<Page>;
   /** Logs in, and opens a page of the dashboard. */
   logIn(at?: string, token?: string): Promise<Page>;
@@ -16,7 +17,7 @@ export interface BrowserFixture {
   close(): Promise<void>;
 }
 
-export async function openBrowser(url: string): Promise<BrowserFixture> {
+async function openBrowser(url: string): Promise<BrowserFixture> {
   const browser = await chromium.launch(CHROMIUM);
   const complaints: string[] = [];
   const openPage = async (): Promise<Page> => {
@@ -67,4 +68,24 @@ export async function findingsInBoth(page: Page): Promise<string[]> {
 /** Whether the page is wider than its window. */
 export function overflows(page: Page): Promise<boolean> {
   return page.evaluate('document.documentElement.scrollWidth > innerWidth');
+}
+
+/**
+ * A dashboard and a browser for all tests of the calling file. No page may have complained in its console
+ * at the end of a test.
+ */
+export async function openDashboardInBrowser(): Promise<{
+  fixture: Fixture;
+  browser: BrowserFixture;
+}> {
+  const fixture = await openDashboard();
+  const browser = await openBrowser(fixture.url);
+  afterEach(() => {
+    expect(browser.complaints()).toEqual([]);
+  });
+  afterAll(async () => {
+    await browser.close();
+    await fixture.stop();
+  });
+  return { fixture, browser };
 }

@@ -1,26 +1,11 @@
 import { createServer } from 'node:http';
 import { listen } from '@ephemera/process';
 import { waitFor } from '@ephemera/test-support';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { findings, openBrowser } from './browser-fixture.ts';
-import type { BrowserFixture } from './browser-fixture.ts';
-import { TOKEN, openDashboard } from './fixture.ts';
-import type { Fixture } from './fixture.ts';
+import { expect, test } from 'vitest';
+import { findings, openDashboardInBrowser } from './browser-fixture.ts';
+import { TOKEN } from './fixture.ts';
 
-let fixture: Fixture;
-let browser: BrowserFixture;
-
-beforeAll(async () => {
-  fixture = await openDashboard();
-  browser = await openBrowser(fixture.url);
-});
-afterEach(() => {
-  expect(browser.complaints()).toEqual([]);
-});
-afterAll(async () => {
-  await browser.close();
-  await fixture.stop();
-});
+const { fixture, browser } = await openDashboardInBrowser();
 
 const openPage = () => browser.openPage();
 const logIn = (at?: string) => browser.logIn(at);

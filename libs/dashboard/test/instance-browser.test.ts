@@ -1,25 +1,10 @@
 import type { HostReply, HostRequest, LogLine } from '@ephemera/lifecycle';
 import { waitFor } from '@ephemera/test-support';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { findingsInBoth, openBrowser, overflows } from './browser-fixture.ts';
-import type { BrowserFixture } from './browser-fixture.ts';
-import { host, openDashboard } from './fixture.ts';
-import type { Fixture } from './fixture.ts';
+import { expect, test } from 'vitest';
+import { findingsInBoth, openDashboardInBrowser, overflows } from './browser-fixture.ts';
+import { host } from './fixture.ts';
 
-let fixture: Fixture;
-let browser: BrowserFixture;
-
-beforeAll(async () => {
-  fixture = await openDashboard();
-  browser = await openBrowser(fixture.url);
-});
-afterEach(() => {
-  expect(browser.complaints()).toEqual([]);
-});
-afterAll(async () => {
-  await browser.close();
-  await fixture.stop();
-});
+const { fixture, browser } = await openDashboardInBrowser();
 
 /** A host with one container: its log grows as the test says, and it uses one CPU. */
 function container() {

@@ -1,24 +1,8 @@
 import { sampleTemplate } from '@ephemera/test-support';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { findingsInBoth, openBrowser, overflows } from './browser-fixture.ts';
-import type { BrowserFixture } from './browser-fixture.ts';
-import { openDashboard } from './fixture.ts';
-import type { Fixture } from './fixture.ts';
+import { expect, test } from 'vitest';
+import { findingsInBoth, openDashboardInBrowser, overflows } from './browser-fixture.ts';
 
-let fixture: Fixture;
-let browser: BrowserFixture;
-
-beforeAll(async () => {
-  fixture = await openDashboard();
-  browser = await openBrowser(fixture.url);
-});
-afterEach(() => {
-  expect(browser.complaints()).toEqual([]);
-});
-afterAll(async () => {
-  await browser.close();
-  await fixture.stop();
-});
+const { fixture, browser } = await openDashboardInBrowser();
 
 test('instances are filtered, selected and ended by keyboard', async () => {
   const kept = await fixture.startInstance('host-a');

@@ -2,11 +2,9 @@ import { parseTemplates } from '@ephemera/config';
 import { createDeliveries } from '@ephemera/queue';
 import { sampleTemplate, waitFor } from '@ephemera/test-support';
 import { Worker } from 'bullmq';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { findingsInBoth, openBrowser, overflows } from './browser-fixture.ts';
-import type { BrowserFixture } from './browser-fixture.ts';
-import { BEARER, HTML, configFile, openDashboard } from './fixture.ts';
-import type { Fixture } from './fixture.ts';
+import { afterAll, beforeEach, expect, test } from 'vitest';
+import { findingsInBoth, openDashboardInBrowser, overflows } from './browser-fixture.ts';
+import { BEARER, HTML, configFile } from './fixture.ts';
 
 const FILE = `
 default: shop
@@ -32,24 +30,13 @@ webhooks:
     events: [gone, failed]
 `;
 
-let fixture: Fixture;
-let browser: BrowserFixture;
-
-beforeAll(async () => {
-  fixture = await openDashboard();
-  browser = await openBrowser(fixture.url);
-});
+const { fixture, browser } = await openDashboardInBrowser();
 beforeEach(async () => {
   await fixture.redis.flushall();
   configFile.current = parseTemplates(FILE);
 });
-afterEach(() => {
-  expect(browser.complaints()).toEqual([]);
-});
-afterAll(async () => {
+afterAll(() => {
   configFile.current = undefined;
-  await browser.close();
-  await fixture.stop();
 });
 
 const show = async (): Promise<string> => {

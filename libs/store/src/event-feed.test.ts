@@ -1,10 +1,10 @@
 import { getEventListeners } from 'node:events';
 import { ApiError } from '@ephemera/domain';
 import type { InstanceEvent } from '@ephemera/domain';
-import { sampleDraft, sampleTemplate, startRedis, waitFor } from '@ephemera/test-support';
-import type { StartedRedis } from '@ephemera/test-support';
+import { sampleDraft, sampleTemplate, waitFor } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { openRedis } from '../test/open-redis.ts';
 import { connectRedis } from './connect-redis.ts';
 import { EventFeed } from './event-feed.ts';
 import { FIRST, readEvents, emitExpiringEvents, recordExec } from './event-log.ts';
@@ -12,12 +12,8 @@ import { keysOf } from './keys.ts';
 import { redisInstances } from './redis-instances.ts';
 import { redisLeases, redisSuspensions } from './redis-leases.ts';
 
-let server: StartedRedis;
 let stores = 0;
-beforeAll(async () => {
-  server = await startRedis();
-});
-afterAll(() => server.stop());
+const { server } = await openRedis();
 
 function open(remembered?: number) {
   const keys = keysOf(`events-${++stores}`);

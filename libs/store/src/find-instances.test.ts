@@ -1,26 +1,17 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
-import type { StartedRedis } from '@ephemera/test-support';
+import { sampleDraft, sampleTemplate } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
+import { openRedis } from '../test/open-redis.ts';
 import { redisHosts } from './hosts.ts';
 import { keysOf } from './keys.ts';
 import { MAX_SEARCHED } from './find-instances.ts';
 import type { InstanceSearch } from './find-instances.ts';
 import { redisInstances } from './redis-instances.ts';
 
-let server: StartedRedis;
-let redis: Redis;
 let stores = 0;
-beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis(server.url);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
+const { server, redis } = await openRedis();
 
 async function open() {
   const keys = keysOf(`find-${++stores}`);

@@ -2,21 +2,17 @@ import { randomBytes } from 'node:crypto';
 import { newId } from '@ephemera/domain';
 import type { Route } from '@ephemera/domain';
 import { warmDraft, poolSpecFor } from '@ephemera/lifecycle';
-import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
-import type { StartedRedis } from '@ephemera/test-support';
+import { sampleDraft, sampleTemplate } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
+import { openRedis } from '../test/open-redis.ts';
 import { keysOf } from './keys.ts';
 import { redisInstances, redisProgress } from './redis-instances.ts';
 import { redisIntake } from './redis-intake.ts';
 import { redisSuspensions } from './redis-leases.ts';
 
-let server: StartedRedis;
 let stores = 0;
-beforeAll(async () => {
-  server = await startRedis();
-});
-afterAll(() => server.stop());
+const { server } = await openRedis();
 
 function open() {
   const keys = keysOf(`guarded-${++stores}`);

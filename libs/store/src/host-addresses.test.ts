@@ -1,21 +1,10 @@
-import { startRedis } from '@ephemera/test-support';
-import type { StartedRedis } from '@ephemera/test-support';
-import { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
+import { openRedis } from '../test/open-redis.ts';
 import { redisHostAddresses } from './host-addresses.ts';
 import { keysOf } from './keys.ts';
 import { HOST_ALIVE_TIMEOUT_MS } from './limits.ts';
 
-let server: StartedRedis;
-let redis: Redis;
-beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis(server.url);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
+const { redis } = await openRedis();
 
 const address = (name: string) => ({
   url: `https://${name}:1`,

@@ -1,19 +1,15 @@
 import type { Capacity } from '@ephemera/domain';
-import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
-import type { StartedRedis } from '@ephemera/test-support';
+import { sampleDraft, sampleTemplate } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
+import { openRedis } from '../test/open-redis.ts';
 import { redisHosts } from './hosts.ts';
 import { keysOf } from './keys.ts';
 import { redisInstances } from './redis-instances.ts';
 import { redisIntake } from './redis-intake.ts';
 
-let server: StartedRedis;
 let stores = 0;
-beforeAll(async () => {
-  server = await startRedis();
-});
-afterAll(() => server.stop());
+const { server } = await openRedis();
 
 const GB = 2 ** 30;
 /** What each instance of these tests needs. */

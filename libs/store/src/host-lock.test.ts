@@ -1,19 +1,8 @@
-import { startRedis } from '@ephemera/test-support';
-import type { StartedRedis } from '@ephemera/test-support';
-import { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
+import { openRedis } from '../test/open-redis.ts';
 import { withHostLock } from './hosts.ts';
 
-let server: StartedRedis;
-let redis: Redis;
-beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis(server.url);
-});
-afterAll(async () => {
-  await redis.quit();
-  await server.stop();
-});
+const { redis } = await openRedis();
 
 test('one worker runs the work; the others skip it', async () => {
   const { promise, resolve } = Promise.withResolvers<string>();

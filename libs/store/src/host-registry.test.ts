@@ -1,22 +1,11 @@
-import { startRedis } from '@ephemera/test-support';
-import type { StartedRedis } from '@ephemera/test-support';
-import { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
+import { openRedis } from '../test/open-redis.ts';
 import { redisHostRegistry, registeredEndpoints } from './host-registry.ts';
 import type { HostClaim } from './host-registry.ts';
 import { redisHosts } from './hosts.ts';
 import { keysOf } from './keys.ts';
 
-let server: StartedRedis;
-let redis: Redis;
-beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis(server.url);
-});
-afterAll(async () => {
-  await redis.quit();
-  await server.stop();
-});
+const { redis } = await openRedis();
 
 /** A registry of the test's own; a host of it has the boot id and the network id `of`. */
 function open() {

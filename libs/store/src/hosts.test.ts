@@ -1,20 +1,9 @@
-import { startRedis } from '@ephemera/test-support';
-import type { StartedRedis } from '@ephemera/test-support';
-import { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
+import { openRedis } from '../test/open-redis.ts';
 import { redisHosts } from './hosts.ts';
 import { keysOf } from './keys.ts';
 
-let server: StartedRedis;
-let redis: Redis;
-beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis(server.url);
-});
-afterAll(async () => {
-  await redis.quit();
-  await server.stop();
-});
+const { redis } = await openRedis();
 
 const NOW = 1_900_000_000_000;
 

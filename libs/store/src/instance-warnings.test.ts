@@ -1,22 +1,10 @@
-import { type StartedRedis, startRedis } from '@ephemera/test-support';
-import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { connectRedis } from './connect-redis.ts';
+import { expect, test } from 'vitest';
+import { openRedis } from '../test/open-redis.ts';
 import { redisInstanceWarnings, WARNING_TTL_MS } from './instance-warnings.ts';
 import { keysOf } from './keys.ts';
 
 const keys = keysOf('test');
-let started: StartedRedis;
-let redis: Redis;
-
-beforeAll(async () => {
-  started = await startRedis();
-  redis = connectRedis(started.url, 'job', () => undefined);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await started.stop();
-});
+const { redis } = await openRedis();
 
 test('the last warning of each kind is kept for an hour, and its text is bounded', async () => {
   const warnings = redisInstanceWarnings(redis, keys);

@@ -1,24 +1,15 @@
 import type { Instance } from '@ephemera/domain';
-import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
-import type { StartedRedis } from '@ephemera/test-support';
+import { sampleDraft, sampleTemplate } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
+import { openRedis } from '../test/open-redis.ts';
 import { keysOf } from './keys.ts';
 import type { ListQuery } from './list-instances.ts';
 import { redisInstances } from './redis-instances.ts';
 import type { InstanceStore } from './redis-instances.ts';
 
-let server: StartedRedis;
-let redis: Redis;
 let stores = 0;
-beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis(server.url);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
+const { server, redis } = await openRedis();
 
 const open = () => redisInstances(redis, keysOf(`list-${++stores}`));
 

@@ -1,23 +1,12 @@
 import type { LogLine } from '@ephemera/lifecycle';
-import { startRedis } from '@ephemera/test-support';
-import type { StartedRedis } from '@ephemera/test-support';
-import { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
+import { openRedis } from '../test/open-redis.ts';
 import { keysOf } from './keys.ts';
 import { redisLogArchive } from './log-archive.ts';
 
 const MAX_BYTES = 16_384;
 const keys = keysOf('archive');
-let server: StartedRedis;
-let redis: Redis;
-beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis(server.url);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
+const { redis } = await openRedis();
 
 const linesOf = (count: number, text: string): LogLine[] =>
   Array.from({ length: count }, (_, i) => ({

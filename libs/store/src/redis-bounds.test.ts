@@ -1,7 +1,6 @@
-import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
-import type { StartedRedis } from '@ephemera/test-support';
-import { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { sampleDraft, sampleTemplate } from '@ephemera/test-support';
+import { expect, test } from 'vitest';
+import { openRedis } from '../test/open-redis.ts';
 import { FIRST, readEvents } from './event-log.ts';
 import { redisEventGroup } from './event-group.ts';
 import { keysOf } from './keys.ts';
@@ -18,16 +17,7 @@ const METADATA = { owner: 'x'.repeat(1_024), course: 'y'.repeat(1_000 - 20) };
 /** As long as the message of a failed start can be: 2,000 characters of three bytes. */
 const MESSAGE = '€'.repeat(2_000);
 
-let server: StartedRedis;
-let redis: Redis;
-beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis(server.url);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
+const { redis } = await openRedis();
 
 async function bytesOf(...keys: string[]): Promise<number> {
   const sizes = await Promise.all(keys.map((key) => redis.memory('USAGE', key, 'SAMPLES', 0)));

@@ -1,20 +1,16 @@
 import type { Instance, Route } from '@ephemera/domain';
-import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
-import type { StartedRedis } from '@ephemera/test-support';
+import { sampleDraft, sampleTemplate } from '@ephemera/test-support';
 import { instancesContract } from '@ephemera/test-support/instances-contract';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { openRedis } from '../test/open-redis.ts';
 import { keysOf } from './keys.ts';
 import { redisInstances } from './redis-instances.ts';
 import { redisIntake } from './redis-intake.ts';
 import { redisLeases, redisSuspensions } from './redis-leases.ts';
 
-let server: StartedRedis;
 let stores = 0;
-beforeAll(async () => {
-  server = await startRedis();
-});
-afterAll(() => server.stop());
+const { server } = await openRedis();
 
 /** A store under a namespace of its own, read over a second connection. */
 function open(tombstone?: number) {

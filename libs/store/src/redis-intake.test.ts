@@ -1,21 +1,17 @@
 import type { Instance, Template } from '@ephemera/domain';
 import { HostCapacityError } from '@ephemera/lifecycle';
-import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
-import type { StartedRedis } from '@ephemera/test-support';
+import { sampleDraft, sampleTemplate } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { openRedis } from '../test/open-redis.ts';
 import { redisHosts } from './hosts.ts';
 import { keysOf } from './keys.ts';
 import { redisInstances } from './redis-instances.ts';
 import { readCapacity } from './read-capacity.ts';
 import { redisIntake, redisStartQueue } from './redis-intake.ts';
 
-let server: StartedRedis;
 let stores = 0;
-beforeAll(async () => {
-  server = await startRedis();
-});
-afterAll(() => server.stop());
+const { server } = await openRedis();
 
 /** A store under a namespace of its own, with helpers that count what it holds. */
 function open() {

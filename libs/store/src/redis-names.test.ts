@@ -1,9 +1,9 @@
 import type { EndReason, Instance, NameRoute, Route } from '@ephemera/domain';
 import type { NameRequest } from '@ephemera/lifecycle';
-import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
-import type { StartedRedis } from '@ephemera/test-support';
+import { sampleDraft, sampleTemplate } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { openRedis } from '../test/open-redis.ts';
 import { keysOf } from './keys.ts';
 import { SCRIPT_CONSTANTS } from './limits.ts';
 import { redisInstances } from './redis-instances.ts';
@@ -11,12 +11,8 @@ import { redisIntake } from './redis-intake.ts';
 import { redisLeases, redisSuspensions } from './redis-leases.ts';
 import { redisNames } from './redis-names.ts';
 
-let server: StartedRedis;
 let stores = 0;
-beforeAll(async () => {
-  server = await startRedis();
-});
-afterAll(() => server.stop());
+const { server } = await openRedis();
 
 /** A store under a namespace of its own. */
 function open() {

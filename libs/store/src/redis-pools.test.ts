@@ -2,22 +2,18 @@ import { randomBytes } from 'node:crypto';
 import { newId } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
 import { warmDraft, poolSpecFor } from '@ephemera/lifecycle';
-import { sampleTemplate, startRedis } from '@ephemera/test-support';
-import type { StartedRedis } from '@ephemera/test-support';
+import { sampleTemplate } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { openRedis } from '../test/open-redis.ts';
 import { keysOf } from './keys.ts';
 import { redisInstances } from './redis-instances.ts';
 import { redisIntake } from './redis-intake.ts';
 import { redisLeases } from './redis-leases.ts';
 import { redisPools } from './redis-pools.ts';
 
-let server: StartedRedis;
 let stores = 0;
-beforeAll(async () => {
-  server = await startRedis();
-});
-afterAll(() => server.stop());
+const { server } = await openRedis();
 
 const PATTERN = 'http://localhost:8080/demo/{id}/';
 

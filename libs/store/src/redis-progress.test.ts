@@ -1,23 +1,12 @@
 import type { Route } from '@ephemera/domain';
-import { sampleDraft, sampleTemplate, type StartedRedis, startRedis } from '@ephemera/test-support';
-import type { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { connectRedis } from './connect-redis.ts';
+import { sampleDraft, sampleTemplate } from '@ephemera/test-support';
+import { expect, test } from 'vitest';
+import { openRedis } from '../test/open-redis.ts';
 import { keysOf } from './keys.ts';
 import { redisInstances, redisProgress } from './redis-instances.ts';
 
 const keys = keysOf('test');
-let started: StartedRedis;
-let redis: Redis;
-
-beforeAll(async () => {
-  started = await startRedis();
-  redis = connectRedis(started.url, 'job', () => undefined);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await started.stop();
-});
+const { redis } = await openRedis();
 
 const template = sampleTemplate({ ready: { kind: 'tcp', within: 5_000 }, maxTimeout: 60_000 });
 const pulling = { step: 'pulling', done: 0.5, message: 'Pulling.' } as const;

@@ -1,20 +1,9 @@
-import { startRedis } from '@ephemera/test-support';
-import type { StartedRedis } from '@ephemera/test-support';
-import { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
+import { openRedis } from '../test/open-redis.ts';
 import { keysOf } from './keys.ts';
 import { takeTurn } from './turns.ts';
 
-let server: StartedRedis;
-let redis: Redis;
-beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis(server.url);
-});
-afterAll(async () => {
-  await redis.quit();
-  await server.stop();
-});
+const { redis } = await openRedis();
 
 test('one of many workers takes the turn of a task in an interval', async () => {
   const keys = keysOf('turns');

@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto';
 import type { Instance } from '@ephemera/domain';
 import { acquireInstance } from '@ephemera/lifecycle';
 import type { AcquirePorts, CreationContext } from '@ephemera/lifecycle';
-import { sampleDraft, sampleTemplate, startRedis } from '@ephemera/test-support';
-import type { StartedRedis } from '@ephemera/test-support';
+import { sampleDraft, sampleTemplate } from '@ephemera/test-support';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { openRedis } from '../test/open-redis.ts';
 import { keysOf } from './keys.ts';
 import { redisInstances } from './redis-instances.ts';
 import { redisIntake } from './redis-intake.ts';
@@ -13,12 +13,8 @@ import { redisIntake } from './redis-intake.ts';
 // A warm instance does not answer when it is claimed, or the reply of a call is lost. Neither may use up
 // what the visitor has: a place in the quota, a link, an idempotency key.
 
-let server: StartedRedis;
 let stores = 0;
-beforeAll(async () => {
-  server = await startRedis();
-});
-afterAll(() => server.stop());
+const { server } = await openRedis();
 
 const POOL = 'p';
 const LINK = 'link:a';
