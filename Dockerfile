@@ -16,9 +16,10 @@ COPY --from=manifests /app ./
 RUN npm ci --omit=dev --omit=optional --no-audit --no-fund && npm cache clean --force
 
 FROM node:26-bookworm-slim
-# For the container of a moment that sets the firewall rules of a host, made of this same image.
+# iptables for the container of a moment that sets the firewall rules of a host, made of this same image.
+# busybox-static is what the worker offers to containers for file operations.
 RUN apt-get update \
-  && apt-get install -y --no-install-recommends iptables \
+  && apt-get install -y --no-install-recommends iptables busybox-static \
   # Logs and caches with the time of the build: two builds have equal files.
   && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/*.log /var/cache/apt/*.bin /var/cache/ldconfig
 WORKDIR /app

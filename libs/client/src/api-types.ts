@@ -336,6 +336,51 @@ export interface paths {
     patch?: never;
     trace?: never;
   };
+  '/v1/instances/{id}/files': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    /**
+     * Read a file of an instance, or list a directory
+     * @description The template must allow it (`exec`). The file is read as the user of the container. `ETag` changes with every change of the file. Files of `/proc` have the size 0 and are read as empty.
+     */
+    get: operations['readFile'];
+    /**
+     * Write a file of an instance
+     * @description The body is the content, of any media type. It is written beside the file and renamed when it is complete. Missing directories are created. `ETag` of the response is that of the new file.
+     */
+    put: operations['writeFile'];
+    post?: never;
+    /** Remove a file, a link or a directory of an instance */
+    delete: operations['removeFile'];
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/v1/instances/{id}/files/move': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Rename a file or a directory of an instance
+     * @description Missing directories of the new path are created.
+     */
+    post: operations['moveFile'];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
   '/v1/events': {
     parameters: {
       query?: never;
@@ -725,6 +770,7 @@ export interface components {
         | 'renewed'
         | 'expiring'
         | 'exec'
+        | 'files'
         | 'draining'
         | 'gone'
         | 'failed';
@@ -1197,6 +1243,30 @@ export interface components {
       columns: number;
       /** @description Height in characters. */
       rows: number;
+    };
+    FileList: {
+      items: {
+        /** @description Bytes that are no UTF-8 are replaced. */
+        name: string;
+        /** @enum {string} */
+        type: 'file' | 'directory' | 'link' | 'other';
+        /** @description Bytes. */
+        size: number;
+        /** @description Permissions in octal digits. */
+        mode: string;
+        /** @description Time of the last change (RFC 3339). */
+        modifiedAt: string;
+      }[];
+      /** @description Whether the directory has more entries than the 10,000 that are listed. */
+      isTruncated: boolean;
+    };
+    MoveFile: {
+      /** @description Absolute path in the container. Links and `..` are followed there. */
+      from: string;
+      /** @description Absolute path in the container. Links and `..` are followed there. */
+      to: string;
+      /** @description Whether a file at the new path is replaced. Default: it is a conflict. */
+      replace?: boolean;
     };
     TemplateList: {
       items: components['schemas']['Template'][];
@@ -5448,6 +5518,1074 @@ export interface operations {
       };
     };
   };
+  readFile: {
+    parameters: {
+      query: {
+        /** @description Absolute path in the container. Links and `..` are followed there. */
+        path: string;
+        /** @description `1`: the entries of the directory, as JSON. */
+        list?: '1';
+      };
+      header?: {
+        /** @description One range of bytes, such as `bytes=0-99`. Several ranges are ignored. */
+        range?: string;
+        /** @description One or more `ETag`s. If the file has one of them, the response is 304. */
+        'if-none-match'?: string;
+      };
+      path: {
+        /** @description Id of the instance. */
+        id: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description The bytes of the file, or the entries of the directory */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/octet-stream': string;
+          /**
+           * @example {
+           *       "items": [
+           *         {
+           *           "name": "main.py",
+           *           "type": "file",
+           *           "size": 42,
+           *           "mode": "0644",
+           *           "modifiedAt": "2026-01-01T00:00:02.000Z"
+           *         }
+           *       ],
+           *       "isTruncated": false
+           *     }
+           */
+          'application/json': components['schemas']['FileList'];
+        };
+      };
+      /** @description The range of bytes */
+      206: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/octet-stream': string;
+        };
+      };
+      /** @description The file has an `ETag` of `If-None-Match` */
+      304: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      /** @description A parameter, field or header is unknown, repeated or invalid */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token is missing or invalid */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token may not use files of this instance; the response is the same if there is no such instance */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description There is no instance of this id, or no file of this path */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The template does not allow it, the instance is paused or not ready yet, or the file system refuses it */
+      409: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The instance has ended */
+      410: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The file has not these bytes */
+      416: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description Too many commands and transfers run, or the token has exceeded `changesPerToken` */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description Redis is unavailable, or no worker of the host answers */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  writeFile: {
+    parameters: {
+      query: {
+        /** @description Absolute path in the container. Links and `..` are followed there. */
+        path: string;
+        /** @description Permissions. Default: those of the file before, else 644. */
+        mode?: string;
+      };
+      header?: {
+        /** @description Only if the file has this `ETag`; `*`: only if it exists. */
+        'if-match'?: string;
+        /** @description `*`: only if the file does not exist. */
+        'if-none-match'?: '*';
+      };
+      path: {
+        /** @description Id of the instance. */
+        id: string;
+      };
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        'application/octet-stream': string;
+      };
+    };
+    responses: {
+      /** @description Written */
+      204: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      /** @description A parameter, field or header is unknown, repeated or invalid */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token is missing or invalid */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token may not use files of this instance; the response is the same if there is no such instance */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description There is no instance of this id, or no file of this path */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The template does not allow it, the instance is paused or not ready yet, or the file system refuses it */
+      409: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The instance has ended */
+      410: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The file is not as `If-Match` or `If-None-Match` requires */
+      412: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The body exceeds its limit */
+      413: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The body has another media type */
+      415: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description Too many commands and transfers run, or the token has exceeded `changesPerToken` */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description Redis is unavailable, or no worker of the host answers */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  removeFile: {
+    parameters: {
+      query: {
+        /** @description Absolute path in the container. Links and `..` are followed there. */
+        path: string;
+        /** @description `1`: a directory with everything in it. */
+        recursive?: '1';
+      };
+      header?: never;
+      path: {
+        /** @description Id of the instance. */
+        id: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      /** @description Removed */
+      204: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      /** @description A parameter, field or header is unknown, repeated or invalid */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token is missing or invalid */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token may not use files of this instance; the response is the same if there is no such instance */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description There is no instance of this id, or no file of this path */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The template does not allow it, the instance is paused or not ready yet, or the file system refuses it */
+      409: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The instance has ended */
+      410: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description Too many commands and transfers run, or the token has exceeded `changesPerToken` */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description Redis is unavailable, or no worker of the host answers */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
+  moveFile: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        /** @description Id of the instance. */
+        id: string;
+      };
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        /**
+         * @example {
+         *       "from": "/work/a.txt",
+         *       "to": "/work/b.txt"
+         *     }
+         */
+        'application/json': components['schemas']['MoveFile'];
+      };
+    };
+    responses: {
+      /** @description Renamed */
+      204: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content?: never;
+      };
+      /** @description A parameter, field or header is unknown, repeated or invalid */
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token is missing or invalid */
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The token may not use files of this instance; the response is the same if there is no such instance */
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description There is no instance of this id, or no file of this path */
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The template does not allow it, the instance is paused or not ready yet, or the file system refuses it */
+      409: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The instance has ended */
+      410: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The body exceeds its limit */
+      413: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description The body has another media type */
+      415: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description Too many commands and transfers run, or the token has exceeded `changesPerToken` */
+      429: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      /** @description Redis is unavailable, or no worker of the host answers */
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          /**
+           * @example {
+           *       "type": "urn:ephemera:problem:invalid",
+           *       "title": "Invalid request",
+           *       "status": 400,
+           *       "detail": "query parameter sort: is unknown",
+           *       "faults": [
+           *         {
+           *           "path": "sort",
+           *           "detail": "is unknown",
+           *           "in": "query"
+           *         }
+           *       ]
+           *     }
+           */
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
   followEvents: {
     parameters: {
       query?: {
@@ -5455,7 +6593,7 @@ export interface operations {
         instance?: string;
         /** @description Names of templates, comma-separated. */
         template?: string;
-        /** @description Event types, comma-separated: pending, starting, warm, ready, paused, resumed, renewed, expiring, exec, draining, gone, failed. */
+        /** @description Event types, comma-separated: pending, starting, warm, ready, paused, resumed, renewed, expiring, exec, files, draining, gone, failed. */
         type?: string;
       };
       header?: {

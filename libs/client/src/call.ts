@@ -32,6 +32,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   /** Whether the request may be sent again. Default: yes. */
   readonly isRepeatable?: boolean;
+  /** Milliseconds until a request without a response fails. Default: that of the client. */
+  readonly timeoutMs?: number;
 }
 
 /** Runs an operation with a time limit and retries. Returns its data. */
@@ -61,10 +63,13 @@ export function createCall({
     ...(send && { fetch: send }),
   });
 
-  const call: Call = (run, { signal, isRepeatable = true } = {}) => {
+  const call: Call = (
+    run,
+    { signal, isRepeatable = true, timeoutMs: ownTimeoutMs = timeoutMs } = {},
+  ) => {
     const attempt = async () => {
       const limit = new AbortController();
-      const timer = setTimeout(() => limit.abort(), timeoutMs);
+      const timer = setTimeout(() => limit.abort(), ownTimeoutMs);
       const both = signal ? AbortSignal.any([signal, limit.signal]) : limit.signal;
       try {
         const result = await run(operations, { signal: both });
@@ -72,7 +77,7 @@ export function createCall({
         return result.data as NonNullable<typeof result.data>;
       } catch (error) {
         signal?.throwIfAborted();
-        throw translate(error, baseUrl, limit.signal.aborted ? timeoutMs : undefined);
+        throw translate(error, baseUrl, limit.signal.aborted ? ownTimeoutMs : undefined);
       } finally {
         // The body of a stream is read later, under the signal of the caller alone.
         clearTimeout(timer);

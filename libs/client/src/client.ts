@@ -5,6 +5,14 @@ import { createAndWait } from './create.ts';
 import type { CreateOptions, CreateRequest } from './create.ts';
 import { isProblem } from './errors.ts';
 import { execCommand, spawnCommand } from './exec.ts';
+import type {
+  FileContent,
+  FileData,
+  FileList,
+  ReadFileOptions,
+  WriteFileOptions,
+} from './files.ts';
+import { listFiles, moveFile, readFileStream, removeFile, writeFileContent } from './files.ts';
 import type { CommandResult, ExecOptions, RunningCommand, SpawnOptions } from './exec.ts';
 import { followEvents } from './events.ts';
 import type { EventOptions } from './events.ts';
@@ -13,6 +21,7 @@ import type {
   InstanceCalls,
   InstanceData,
   LogOptions,
+  MoveRequest,
   RenewRequest,
   Renewed,
   Usage,
@@ -89,6 +98,23 @@ export interface Client {
   exec(id: string, cmd: readonly string[], options?: ExecOptions): Promise<CommandResult>;
   /** Starts a command, as `exec`, and returns it while it runs. */
   spawn(id: string, cmd: readonly string[], options?: SpawnOptions): Promise<RunningCommand>;
+  /** Opens a file of an instance. @throws ProblemError `not_found`, `conflict`, `gone` */
+  readFile(id: string, path: string, options?: ReadFileOptions): Promise<FileData>;
+  /**
+   * Writes a file whole or not at all, and returns its entity tag. Not repeated by itself.
+   * @throws ProblemError `precondition_failed`, `conflict`, `gone`; `invalid` if it is too large
+   */
+  writeFile(
+    id: string,
+    path: string,
+    content: FileContent,
+    options?: WriteFileOptions,
+  ): Promise<string>;
+  /** The entries of a directory, by name. */
+  listFiles(id: string, path: string): Promise<FileList>;
+  /** Removes a file, or a directory: an empty one unless `isRecursive`. */
+  removeFile(id: string, path: string, isRecursive: boolean): Promise<void>;
+  moveFile(id: string, request: MoveRequest): Promise<void>;
   /**
    * Events as they arrive, from now on or after `lastEventId`. Reconnects after the last event, and
    * ends only by an error or by `break`.
@@ -219,6 +245,12 @@ export function createClient(options: ConnectionOptions): Client {
       );
     },
     exec: (id, cmd, options = {}) => execCommand(call, id, cmd, options),
+    readFile: (id, path, options = {}) => readFileStream(call, id, path, options),
+    writeFile: (id, path, content, options = {}) =>
+      writeFileContent(call, id, path, content, options),
+    listFiles: (id, path) => listFiles(call, id, path),
+    removeFile: (id, path, isRecursive) => removeFile(call, id, path, isRecursive),
+    moveFile: (id, request) => moveFile(call, id, request),
     spawn: (id, cmd, options = {}) => spawnCommand(call, id, cmd, options),
     async templates() {
       return (await call((api, init) => api.GET('/v1/templates', init))).items;

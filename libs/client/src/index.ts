@@ -35,11 +35,19 @@ export type {
   RunningCommand,
   SpawnOptions,
 } from './exec.ts';
+export type {
+  FileContent,
+  FileData,
+  FileList,
+  ReadFileOptions,
+  WriteFileOptions,
+} from './files.ts';
 export { Instance } from './instance.ts';
 export type {
   CreatedData,
   InstanceData,
   LogOptions,
+  MoveRequest,
   RenewRequest,
   Renewed,
   Usage,

@@ -3,6 +3,13 @@ import type { CallOptions } from './call.ts';
 import { isProblem } from './errors.ts';
 import type { EventOptions } from './events.ts';
 import type { CommandResult, ExecOptions, RunningCommand, SpawnOptions } from './exec.ts';
+import type {
+  FileContent,
+  FileData,
+  FileList,
+  ReadFileOptions,
+  WriteFileOptions,
+} from './files.ts';
 import { waitUntilReady } from './wait.ts';
 import type { InstanceData, WaitOptions } from './wait.ts';
 import type { InstanceEvent } from './webhook.ts';
@@ -15,6 +22,7 @@ export type RenewRequest = components['schemas']['RenewInstance'];
 export type Renewed = components['schemas']['RenewedInstance'];
 /** What an instance uses now: memory in bytes, CPU time and network traffic. */
 export type Usage = components['schemas']['Usage'];
+export type MoveRequest = components['schemas']['MoveFile'];
 
 /** Which part of a log is read, and whether it is followed. */
 export interface LogOptions {
@@ -38,6 +46,16 @@ export interface InstanceCalls {
   logs(id: string, options?: LogOptions): AsyncGenerator<string, void>;
   exec(id: string, cmd: readonly string[], options?: ExecOptions): Promise<CommandResult>;
   spawn(id: string, cmd: readonly string[], options?: SpawnOptions): Promise<RunningCommand>;
+  readFile(id: string, path: string, options?: ReadFileOptions): Promise<FileData>;
+  writeFile(
+    id: string,
+    path: string,
+    content: FileContent,
+    options?: WriteFileOptions,
+  ): Promise<string>;
+  listFiles(id: string, path: string): Promise<FileList>;
+  removeFile(id: string, path: string, isRecursive: boolean): Promise<void>;
+  moveFile(id: string, request: MoveRequest): Promise<void>;
   events(id: string, options?: EventOptions): AsyncGenerator<InstanceEvent, never>;
 }
 
@@ -153,6 +171,44 @@ export class Instance implements AsyncDisposable {
   /** Starts a command, as `exec`, and returns it while it runs. */
   spawn(cmd: readonly string[], options?: SpawnOptions): Promise<RunningCommand> {
     return this.#calls.spawn(this.id, cmd, options);
+  }
+
+  /**
+   * Reads a file, as the user of the container. `path` is absolute. The template must allow it
+   * (`exec`).
+   * @throws ProblemError `not_found`, `conflict`, `gone`
+   */
+  async readFile(path: string, options: ReadFileOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
+    const { stream } = await this.openFile(path, options);
+    return new Uint8Array(await new Response(stream).arrayBuffer());
+  }
+
+  /** Opens a file, to read it as a stream. @throws the errors of `readFile()` */
+  openFile(path: string, options: ReadFileOptions = {}): Promise<FileData> {
+    return this.#calls.readFile(this.id, path, options);
+  }
+
+  /**
+   * Writes a file whole or not at all, and creates the directories of its path. Returns its entity tag.
+   * @throws ProblemError `precondition_failed`, `conflict`, `gone`; `invalid` if it is too large
+   */
+  writeFile(path: string, content: FileContent, options: WriteFileOptions = {}): Promise<string> {
+    return this.#calls.writeFile(this.id, path, content, options);
+  }
+
+  /** The entries of a directory, by name. @throws ProblemError `not_found`, `conflict`, `gone` */
+  listFiles(path: string): Promise<FileList> {
+    return this.#calls.listFiles(this.id, path);
+  }
+
+  /** Removes a file or an empty directory. @throws ProblemError `not_found`, `conflict`, `gone` */
+  removeFile(path: string, options: { readonly isRecursive?: boolean } = {}): Promise<void> {
+    return this.#calls.removeFile(this.id, path, options.isRecursive === true);
+  }
+
+  /** Renames a file or a directory. @throws ProblemError `not_found`, `conflict`, `gone` */
+  moveFile(from: string, to: string, options: { readonly replace?: boolean } = {}): Promise<void> {
+    return this.#calls.moveFile(this.id, { from, to, ...options });
   }
 
   /** The events of this instance. */

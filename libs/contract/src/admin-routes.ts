@@ -19,6 +19,7 @@ import {
   partReadinessSchema,
   readinessSchema,
 } from './health-resource.ts';
+import { fileRoutes } from './file-routes.ts';
 import { drainRequestSchema, hostListSchema, hostSchema } from './host-resource.ts';
 import {
   createdSchema,
@@ -380,6 +381,7 @@ export const adminRoutes = {
     schema: execResizeSchema,
     limit: 16_384,
   }),
+  ...fileRoutes,
   followEvents: defineRoute({
     method: 'GET',
     path: '/v1/events',

@@ -2,6 +2,7 @@ export * from './admin-routes.ts';
 export * from './create-request.ts';
 export * from './event-resource.ts';
 export * from './exec-resource.ts';
+export * from './file-resource.ts';
 export * from './health-resource.ts';
 export * from './host-resource.ts';
 export * from './instance-resource.ts';

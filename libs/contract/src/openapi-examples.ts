@@ -1,6 +1,7 @@
 import type { CreateRequest } from './create-request.ts';
 import type { EventResource } from './event-resource.ts';
 import type { ExecRequestBody, ExecResource } from './exec-resource.ts';
+import type { FileListResource, MoveFileRequest } from './file-resource.ts';
 import type { HostResource } from './host-resource.ts';
 import type { InstanceResource, RenewedResource } from './instance-resource.ts';
 import type { LinkRequest, LinkResource } from './link-request.ts';
@@ -113,6 +114,19 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
   } satisfies ExecResource,
   CommandEvent: { offset: 0, data: 'NDIK' },
   CommandInput: { dataBase64: 'NDIK', end: true },
+  FileList: {
+    items: [
+      {
+        name: 'main.py',
+        type: 'file',
+        size: 42,
+        mode: '0644',
+        modifiedAt: '2026-01-01T00:00:02.000Z',
+      },
+    ],
+    isTruncated: false,
+  } satisfies FileListResource,
+  MoveFile: { from: '/work/a.txt', to: '/work/b.txt' } satisfies MoveFileRequest,
   KillCommand: { signal: 'TERM' },
   ResizeCommand: { columns: 120, rows: 40 },
   Event: {

@@ -97,7 +97,11 @@ function tagOf(path: string): string {
   return name;
 }
 
-const MEDIA = { json: 'application/json', form: 'application/x-www-form-urlencoded' } as const;
+const MEDIA = {
+  json: 'application/json',
+  form: 'application/x-www-form-urlencoded',
+  bytes: 'application/octet-stream',
+} as const;
 
 function operationOf(operationId: string, route: RouteDeclaration): RouteConfig {
   const { method, path, summary, description, params, query, headers, body } = route;

@@ -185,8 +185,8 @@ export const PROBLEM_KINDS: Readonly<Record<Failure['kind'], ProblemKind>> = {
     status: 412,
     title: 'Precondition failed',
     meaning:
-      'The name has changed since the client has read it, or exists although it must not, or the reverse: `If-Match` or `If-None-Match` does not hold. Nothing has changed.',
-    action: 'Read the name again, and repeat the request with its present `ETag`.',
+      'The name or the file has changed since the client has read it, or exists although it must not, or the reverse: `If-Match` or `If-None-Match` does not hold. Nothing has changed.',
+    action: 'Read it again, and repeat the request with its present `ETag`.',
   },
   conflict: {
     status: 409,

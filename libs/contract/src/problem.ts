@@ -257,6 +257,12 @@ export function problemOf(failure: Failure, cause?: FailureCause): ProblemAnswer
         'This Idempotency-Key was used before with another request. Use a new key.',
       );
     case 'precondition_failed':
+      if ('of' in failure) {
+        return answer(
+          failure,
+          'The file is not as the condition of the request requires. Read it again.',
+        );
+      }
       return answer(
         failure,
         failure.generation === undefined

@@ -15,7 +15,8 @@ export interface ResponseDeclaration {
 
 /** The body of a request. */
 export interface BodyDeclaration {
-  readonly type: 'json' | 'form';
+  /** `bytes`: any media type. The handler reads it as a stream, and checks its length. */
+  readonly type: 'json' | 'form' | 'bytes';
   readonly schema: z.ZodType;
   /** Bytes, after decompression. */
   readonly limit: number;

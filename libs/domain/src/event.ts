@@ -1,8 +1,8 @@
 import type { EndReason, State } from './state.ts';
 
 /**
- * The event types: a state that an instance has entered, a change of its lease, or a command that a
- * client runs in it.
+ * The event types: a state that an instance has entered, a change of its lease, a command that a
+ * client runs in it, or a change of its files.
  */
 export const EVENT_TYPES = [
   'pending',
@@ -14,6 +14,7 @@ export const EVENT_TYPES = [
   'renewed',
   'expiring',
   'exec',
+  'files',
   'draining',
   'gone',
   'failed',

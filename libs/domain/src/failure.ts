@@ -69,6 +69,8 @@ export type Failure =
   | { readonly kind: 'key_reused' }
   /** A name has another generation than the request requires. Undefined: there is no such name. */
   | { readonly kind: 'precondition_failed'; readonly generation: number | undefined }
+  /** A file has another entity tag than the request requires, exists, or does not exist. */
+  | { readonly kind: 'precondition_failed'; readonly of: 'file' }
   /** The state of the instance does not allow the operation. */
   | { readonly kind: 'conflict'; readonly detail: string }
   /** No worker of the instance's host replies. */

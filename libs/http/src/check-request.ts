@@ -25,7 +25,7 @@ export interface CheckedInput {
 /**
  * Checks a request against the declaration of its route.
  * @param pathParams the parameters of the path, decoded
- * @param readBody undefined where the route takes no body
+ * @param readBody undefined where the route takes no body, or reads it as a stream
  * @throws ApiError not_found for an invalid path parameter; invalid with every issue of the query,
  * the headers and the body
  */
@@ -66,7 +66,7 @@ export async function checkRequest(
       faults.push(read.fault);
       if (read.status !== 400) ({ status } = read);
     }
-  } else if (unknown === 'refuse' && hasBody(ctx)) {
+  } else if (unknown === 'refuse' && !route.body && hasBody(ctx)) {
     faults.push({ path: '', detail: `${route.method} takes no body`, in: 'body' });
   }
 

@@ -42,7 +42,10 @@ function parseForm(text: string): unknown {
 }
 
 /** Returns a reader for bodies as declared. An absent body is an empty object. */
-export function bodyReader({ type, limit }: BodyDeclaration): (ctx: Context) => Promise<ReadBody> {
+export function bodyReader({
+  type,
+  limit,
+}: BodyDeclaration & { readonly type: keyof typeof TYPES }): (ctx: Context) => Promise<ReadBody> {
   const { type: accepted, media, form } = TYPES[type];
   const parse = bodyParser({
     enableTypes: [type],

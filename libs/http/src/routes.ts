@@ -107,7 +107,9 @@ function guardedHandler(
   handle: BoundRoute['handle'],
   { unknown, checkResponses = false }: MountOptions,
 ): (ctx: RouterContext) => Promise<void> {
-  const readBody = declaration.body && bodyReader(declaration.body);
+  const { body } = declaration;
+  const readBody =
+    body && body.type !== 'bytes' ? bodyReader({ ...body, type: body.type }) : undefined;
   const run = handle as (ctx: Context, input: unknown) => void | Promise<void>;
   return async (ctx) => {
     const { params } = ctx;

@@ -2,6 +2,7 @@ export * from './acquire-instance.ts';
 export * from './container-name.ts';
 export * from './drain-host.ts';
 export * from './exec.ts';
+export * from './files.ts';
 export * from './exit-report.ts';
 export * from './expire-dead-hosts.ts';
 export * from './host-credentials.ts';

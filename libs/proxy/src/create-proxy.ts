@@ -19,6 +19,7 @@ import manifest from '../package.json' with { type: 'json' };
 import { cellDependencies, connectCell } from './cell.ts';
 import type { CellConfig, CellDependencies } from './cell.ts';
 import { createAdminApi } from './control-plane/admin-api.ts';
+import { UPLOAD_TIMEOUT_MS } from './control-plane/files-api.ts';
 import { limitConnections, maxAdminConnections } from './data-plane/connection-limits.ts';
 import { createPublicServer } from './data-plane/public-server.ts';
 import { createUpstreamPools } from './data-plane/upstream/pool.ts';
@@ -204,7 +205,7 @@ async function startProxy(
     killPorts: ids,
     renewPorts: { ...ids, now },
   }).callback();
-  const admin = createServer(inFlight.track(administer));
+  const admin = createServer({ requestTimeout: UPLOAD_TIMEOUT_MS }, inFlight.track(administer));
   // Followed logs, events and commands may hold connections for hours.
   limitConnections(admin, { total: maxAdminConnections(), trusted: connections.trusted, logger });
   lingerOnClose(admin);

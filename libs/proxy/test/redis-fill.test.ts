@@ -111,8 +111,9 @@ test('what one start of a token stores is bounded, with its renewals and its end
     }
     // A worker records each command. Nothing else of it reaches Redis.
     const { generation = 0 } = (await ports.instances.get(id)) ?? {};
-    const { recordExec } = createStore(ports.redis, keysOf('ports'), 3_600_000);
-    for (let n = 0; n < COMMANDS; n++) expect(await recordExec({ id, generation })).toBe(true);
+    const { recordUse } = createStore(ports.redis, keysOf('ports'), 3_600_000);
+    for (let n = 0; n < COMMANDS; n++)
+      expect(await recordUse({ id, generation }, 'exec')).toBe(true);
     await end(id);
   }
   const each = ((await stored()) - before) / STARTS;

@@ -12,7 +12,7 @@ import type {
 import type { Redis } from 'ioredis';
 import { countStates, readCapacity, readTemplateUsage } from './read-capacity.ts';
 import type { CapacitySnapshot, TemplateUsage } from './read-capacity.ts';
-import { emitExpiringEvents, readEventLogState, recordExec } from './event-log.ts';
+import { emitExpiringEvents, readEventLogState, recordUse } from './event-log.ts';
 import type { EventLogState } from './event-log.ts';
 import { redisDatasets } from './datasets.ts';
 import type { Datasets } from './datasets.ts';
@@ -64,10 +64,13 @@ export interface Store {
    */
   emitExpiringEvents(now: number): Promise<number>;
   /**
-   * Emits the event of a command that is about to run, which counts as use. False: the instance is
-   * not ready under this generation, so the command must not run.
+   * Emits the event of a command that is about to run, or of a change of files. Both count as use.
+   * False: the instance is not ready under this generation, so nothing may be done.
    */
-  recordExec(instance: Pick<Instance, 'id' | 'generation'>): Promise<boolean>;
+  recordUse(
+    instance: Pick<Instance, 'id' | 'generation'>,
+    type: 'exec' | 'files',
+  ): Promise<boolean>;
   /** See `turns.ts`. */
   takeTurn(task: SharedTask, ms: number): Promise<boolean>;
   readEventLogState(): Promise<EventLogState>;
@@ -119,7 +122,7 @@ export function createStore(
     datasets: redisDatasets(redis, keys),
     addresses: (host) => redisAddresses(redis, keys, host),
     emitExpiringEvents: (now) => emitExpiringEvents(redis, keys, now),
-    recordExec: (instance) => recordExec(redis, keys, instance),
+    recordUse: (instance, type) => recordUse(redis, keys, instance, type),
     takeTurn: (task, ms) => takeTurn(redis, keys, task, ms),
     readEventLogState: () => readEventLogState(redis, keys),
     readCapacity: async () => readCapacity(redis, keys, await instances.now()),

@@ -7,7 +7,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { openRedis } from '../test/open-redis.ts';
 import { connectRedis } from './connect-redis.ts';
 import { EventFeed } from './event-feed.ts';
-import { FIRST, readEvents, emitExpiringEvents, recordExec } from './event-log.ts';
+import { FIRST, readEvents, emitExpiringEvents, recordUse } from './event-log.ts';
 import { keysOf } from './keys.ts';
 import { redisInstances } from './redis-instances.ts';
 import { redisLeases, redisSuspensions } from './redis-leases.ts';
@@ -60,22 +60,24 @@ test('a command is recorded only for a ready instance of the same generation', a
   const instance = await ready();
   const { id, generation } = instance;
   const before = (await instances.get(id))?.activeAt ?? 0;
-  expect(await recordExec(redis, keys, instance)).toBe(true);
+  expect(await recordUse(redis, keys, instance, 'exec')).toBe(true);
   expect((await all()).at(-1)).toMatchObject({ type: 'exec', id, generation, state: 'ready' });
   expect((await instances.get(id))?.activeAt).toBeGreaterThanOrEqual(before);
+  expect(await recordUse(redis, keys, instance, 'files')).toBe(true);
+  expect((await all()).at(-1)).toMatchObject({ type: 'files', id, generation });
   const count = (await all()).length;
-  expect(await recordExec(redis, keys, { id, generation: generation - 1 })).toBe(false);
-  expect(await recordExec(redis, keys, { id: 'unknown', generation })).toBe(false);
+  expect(await recordUse(redis, keys, { id, generation: generation - 1 }, 'exec')).toBe(false);
+  expect(await recordUse(redis, keys, { id: 'unknown', generation }, 'exec')).toBe(false);
   expect(await all()).toHaveLength(count);
   // Its deadline has passed, and no worker has ended it yet.
   await redis.hset(keys.instance(id), 'expiresAt', 1);
-  expect(await recordExec(redis, keys, instance)).toBe(false);
+  expect(await recordUse(redis, keys, instance, 'exec')).toBe(false);
   const paused = await ready();
   await redisSuspensions(redis, keys).pause(paused.id);
-  expect(await recordExec(redis, keys, paused)).toBe(false);
+  expect(await recordUse(redis, keys, paused, 'exec')).toBe(false);
   const ended = await ready();
   await kill(ended.id);
-  expect(await recordExec(redis, keys, ended)).toBe(false);
+  expect(await recordUse(redis, keys, ended, 'exec')).toBe(false);
 });
 
 describe('the stream', () => {

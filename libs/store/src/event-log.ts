@@ -142,17 +142,18 @@ export async function emitExpiringEvents(redis: Redis, keys: Keys, now: number):
   return reported;
 }
 
-const execScript = loadScript('exec');
+const useScript = loadScript('use');
 
 /**
- * Emits `exec`, the event of a command that is about to run in an instance.
- * @returns false if the instance is not ready under this generation, so the command must not run
+ * Emits the event of a command that is about to run in an instance, or of a change of its files.
+ * @returns false if the instance is not ready under this generation, so that nothing may be done
  */
-export async function recordExec(
+export async function recordUse(
   redis: Redis,
   keys: Keys,
   { id, generation }: Pick<InstanceEvent, 'id' | 'generation'>,
+  type: 'exec' | 'files',
 ): Promise<boolean> {
   const touched = [keys.instance(id), keys.events];
-  return (await runScript(redis, execScript, touched, [generation])) === 1;
+  return (await runScript(redis, useScript, touched, [generation, type])) === 1;
 }

@@ -224,6 +224,7 @@ async function startWorker(
       cpuPeriod: config.cpuPeriod,
       startLimit: limitConcurrency(config.spawnConcurrency),
       archiveLog: archiveLog(store.logArchive, logger),
+      onNoFilesHelper: (error) => logger.warn({ err: error }, 'instance without file operations'),
     }),
     [limitsCheck(capacity.memory), policyCheck(() => file.current.policy), firewall.startCheck],
   );
@@ -419,7 +420,8 @@ async function startWorker(
   const execPorts = {
     ...{ docker, namespace, host, containers, instances, logger },
     helperImage: config.firewallImage,
-    recordExec: (target: Pick<Instance, 'id' | 'generation'>) => store.recordExec(target),
+    recordUse: (target: Pick<Instance, 'id' | 'generation'>, type: 'exec' | 'files') =>
+      store.recordUse(target, type),
     addresses: store.hostAddresses,
     now: () => clock.now(),
   };

@@ -5,6 +5,7 @@ import { withDeadline } from './docker/docker-client.ts';
 import type { DockerClient as Docker } from './docker/docker-client.ts';
 import type { WorkerConfig } from './create-worker.ts';
 import { clearNetwork } from './docker/clear-network.ts';
+import { removeHelperVolumes } from './docker/files-helper.ts';
 import { disconnectInfrastructure } from './docker/infrastructure.ts';
 import { findNetworks, isMadeByWorker } from './docker/instances-network.ts';
 import type { InstancesNetwork } from './docker/instances-network.ts';
@@ -143,6 +144,11 @@ export async function removeSince(options: RemovalOptions, quietMs: number): Pro
     await sleep(LATE_PAUSE_MS);
   }
 
+  try {
+    await removeHelperVolumes(docker, namespace);
+  } catch (error) {
+    problems.push(`Volumes were not removed: ${(error as Error).message}`);
+  }
   const { networks, rules, remaining } = await removeNetworks(options, spare, problems);
   const ids = await containerIds(docker, namespace);
   const isBefore = (id: string) => before.instances.includes(id);

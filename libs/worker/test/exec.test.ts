@@ -52,7 +52,7 @@ function open(image?: string) {
     run: (id, execId, request) => runCommand(fixture.docker.getContainer(id), execId, request),
     processes,
     instances: { get: () => Promise.resolve(world.instance) },
-    recordExec(target) {
+    recordUse(target) {
       recorded.push(target.id);
       return Promise.resolve(world.instance.state === 'ready');
     },

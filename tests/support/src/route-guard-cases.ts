@@ -98,7 +98,7 @@ export function guardCases(
       add(`path parameter ${name} of another form`, { path: other, status: 404 });
     }
 
-    if (body) {
+    if (body && body.type !== 'bytes') {
       const type = { 'content-type': MEDIA[body.type] };
       const write = (fields: Record<string, unknown>) =>
         body.type === 'json' ? JSON.stringify(fields) : formOf(fields);
@@ -120,7 +120,7 @@ export function guardCases(
         add('broken JSON', { headers: type, body: '{"x":', names: ['body'] });
         add('an array', { headers: type, body: '[]' });
       }
-    } else {
+    } else if (!body) {
       const type = { 'content-type': 'application/json' };
       add('a body where none is declared', {
         headers: type,

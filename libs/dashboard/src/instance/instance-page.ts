@@ -172,6 +172,7 @@ const STEPS: Readonly<Record<EventType, string>> = {
   renewed: 'lease renewed',
   expiring: 'expiry notice sent',
   exec: 'command started',
+  files: 'files changed',
   draining: 'end started',
   gone: 'container removed',
   failed: 'start failed',

@@ -22,6 +22,7 @@ import { eventRoutes } from './events-api.ts';
 import type { EventsApi } from './events-api.ts';
 import { execRoutes } from './exec-api.ts';
 import type { ExecApi } from './exec-api.ts';
+import { fileRoutes } from './files-api.ts';
 import { hostRoutes } from './hosts-api.ts';
 import type { HostsApi } from './hosts-api.ts';
 import { instanceOperationRoutes } from './instance-operations.ts';
@@ -120,6 +121,7 @@ export function createAdminApi(api: AdminApi): Koa {
     ...instanceRoutes(api),
     ...instanceOperationRoutes(api),
     ...execRoutes(api),
+    ...fileRoutes(api),
     ...eventRoutes(api),
     ...templateRoutes(api),
     ...nameApiRoutes(api),

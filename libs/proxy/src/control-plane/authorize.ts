@@ -40,10 +40,12 @@ const HOST = /^\/v1\/hosts\/([^/]+)\/(cordon|uncordon|drain)$/;
 const ONE = /^\/v1\/instances\/([^/]+)(?:\/([a-z]+))?$/;
 const EXEC = /^\/v1\/instances\/([^/]+)\/exec(?:\/[^/]+(?:\/([^/]+))?)?$/;
 
+const FILES = /^\/v1\/instances\/([^/]+)\/files(?:\/(move))?$/;
+
 /**
  * Requires the scope that a request needs: `read` to read, `create` to start instances, `admin` for
- * other changes. A token of scope `create` may also use the instances and names that it created. Commands, and
- * their output, need `admin`, or `exec` for an instance that the token started. Paths are compared
+ * other changes. A token of scope `create` may also use the instances and names that it created. Commands,
+ * their output, and files need `admin`, or `exec` for an instance that the token started. Paths are compared
  * exactly, like the routes.
  * @throws ApiError forbidden; the same for what another token created as for an unknown id
  */
@@ -58,7 +60,7 @@ export function requireScope(
     const isForOwn = needs === 'exec';
     if (isForOwn && !allows(principal, needs)) throw new ApiError({ kind: 'forbidden', needs });
     if (needs !== undefined && !allows(principal, isForOwn ? 'admin' : needs)) {
-      const id = (EXEC.exec(ctx.path) ?? ONE.exec(ctx.path))?.[1] ?? '';
+      const id = (EXEC.exec(ctx.path) ?? FILES.exec(ctx.path) ?? ONE.exec(ctx.path))?.[1] ?? '';
       const name = NAME.exec(ctx.path)?.[1] ?? '';
       const isOwn =
         (isId(id) && (await ownsInstance(instances, principal, id))) ||
@@ -80,7 +82,7 @@ async function ownsName(
 
 /** The scope that a request needs; undefined if any token is enough. */
 export function scopeFor(method: string, path: string): Scope | undefined {
-  if (EXEC.test(path) && method !== 'OPTIONS') return 'exec';
+  if ((EXEC.test(path) || FILES.test(path)) && method !== 'OPTIONS') return 'exec';
   const isRead = method === 'GET' || method === 'HEAD' || method === 'OPTIONS';
   if (isRead) return OPEN.includes(path) ? undefined : 'read';
   if (NAME.test(path) && (method === 'PUT' || method === 'DELETE')) return 'create';
@@ -132,7 +134,7 @@ export function auditActions(options: {
       // Without a limit, guessed tokens would fill the log.
       if (status === 429 && principal === undefined) return undefined;
       const made = /^\/v1\/instances\/([a-z0-9]+)$/.exec(ctx.response.get('location'))?.[1];
-      const id = made ?? (EXEC.exec(path) ?? ONE.exec(path))?.[1] ?? '';
+      const id = made ?? (EXEC.exec(path) ?? FILES.exec(path) ?? ONE.exec(path))?.[1] ?? '';
       const host = HOST.exec(path)?.[1];
       const name = NAME.exec(path)?.[1];
       return {
@@ -145,6 +147,14 @@ export function auditActions(options: {
   });
 }
 
+/** By the last word of the path, or the method. */
+const FILE_ACTIONS: Readonly<Record<string, string>> = {
+  GET: 'instance.read-file',
+  PUT: 'instance.write-file',
+  DELETE: 'instance.remove-file',
+  move: 'instance.move-file',
+};
+
 /** Returns the audit name of a request; undefined for a request that only reads. */
 export function actionOf(method: string, path: string): string | undefined {
   const [, id, verb] = ONE.exec(path) ?? [];
@@ -155,6 +165,9 @@ export function actionOf(method: string, path: string): string | undefined {
       ? 'instance.exec'
       : `instance.exec-${auditedText(onCommand[2])}`;
   }
+  const onFiles = FILES.exec(path);
+  const fileAction = onFiles && FILE_ACTIONS[onFiles[2] ?? method];
+  if (fileAction) return fileAction;
   if (method === 'GET' || method === 'HEAD' || method === 'OPTIONS') {
     return verb === 'logs' ? 'instance.read-log' : undefined;
   }

@@ -44,13 +44,13 @@ type Encoding = ExecReadQuery['encoding'];
  * the token; here the template decides. The worker of the host runs the command and keeps its output.
  */
 export function execRoutes(api: ExecApi): BoundRoute[] {
-  const { instances, hostConnections, tokens, stopping, logger } = api;
+  const { logger } = api;
 
   const run = route(adminRoutes.runCommand, async (ctx, { params, query, headers, body }) => {
     await countChange(ctx, api.rates, api.starter.templates.quotas, principalKey(principalOf(ctx)));
-    const instance = await allowed(ctx, params.id);
+    const instance = await allowedInstance(api, ctx, params.id);
     const wait = readPreferredWait(headers.prefer ?? '');
-    const response = await ask(ctx, instance, {
+    const response = await askWorker(api, ctx, instance, {
       ...operation('exec', { follow: follows(ctx), wait }),
       body: JSON.stringify(requestOf(body)),
     });
@@ -63,11 +63,11 @@ export function execRoutes(api: ExecApi): BoundRoute[] {
   });
 
   const read = route(adminRoutes.readCommand, async (ctx, { params, query, headers }) => {
-    const instance = await allowed(ctx, params.id);
+    const instance = await allowedInstance(api, ctx, params.id);
     const wait = readPreferredWait(headers.prefer ?? '');
     const { stdout, stderr, encoding } = query;
     const call = operation('exec-read', { follow: follows(ctx), wait, stdout, stderr });
-    const response = await ask(ctx, instance, onCommand(params.execId, call));
+    const response = await askWorker(api, ctx, instance, onCommand(params.execId, call));
     await sendCommand(ctx, instance, response, { wait, encoding });
     ctx.status = 200;
   });
@@ -94,58 +94,72 @@ export function execRoutes(api: ExecApi): BoundRoute[] {
     { id, execId }: { readonly id: string; readonly execId: string },
     call: Operation,
   ): Promise<void> {
-    const instance = await allowed(ctx, id);
-    const response = await ask(ctx, instance, onCommand(execId, call));
+    const instance = await allowedInstance(api, ctx, id);
+    const response = await askWorker(api, ctx, instance, onCommand(execId, call));
     await resultOf<null>(instance, response);
     ctx.status = 204;
   }
-
-  /**
-   * The instance, if its template allows commands by this token, and it has not ended.
-   * @throws ApiError not_found, gone, conflict, forbidden
-   */
-  async function allowed(ctx: Context, id: string): Promise<Instance> {
-    const instance = await instances.get(id);
-    if (!instance) throw new ApiError({ kind: 'not_found', what: 'instance of this id' });
-    const { template } = instance;
-    const permission = execPermissionOf(template);
-    if (permission === 'off') throw refusal('off', instance);
-    if (permission === 'admin' && !allows(principalOf(ctx), 'admin')) {
-      throw new ApiError({ kind: 'forbidden', needs: 'admin' });
-    }
-    if (hasEnded(instance)) throw refusal('gone', instance);
-    return instance;
-  }
-
-  /**
-   * Asks the worker of the host, until the client disconnects or its token is revoked.
-   * @throws ApiError gone, host_unavailable
-   */
-  async function ask(ctx: Context, instance: Instance, call: Operation): Promise<IncomingMessage> {
-    const { id, generation, host } = instance;
-    if (host === undefined) throw refusal('not_ready', instance);
-    const wait = Number(call.query?.['wait'] ?? 0);
-    const reply = await hostConnections.request({
-      ...{ host, id, generation },
-      ...call,
-      signal: abortWhenRevoked(ctx, tokens, stopping),
-      timeoutMs: RESPONSE_TIMEOUT_MS + wait,
-    });
-    if (reply.kind === 'response' && reply.status === 200) return reply.body;
-    if (reply.kind === 'response') reply.body.destroy();
-    if (reply.kind === 'gone') {
-      const ended = await instances.get(id);
-      if (!ended || hasEnded(ended)) throw refusal('gone', ended ?? instance);
-    }
-    const detail = reply.kind === 'response' ? `status ${reply.status}` : reply.detail;
-    if (reply.kind !== 'aborted') {
-      logger.warn({ id, kind: reply.kind, detail }, 'command not possible: no worker answers');
-    }
-    throw new ApiError({ kind: 'host_unavailable' });
-  }
 }
 
-type Operation = Pick<HostCall, 'operation'> & Partial<Pick<HostCall, 'query' | 'body' | 'worker'>>;
+/**
+ * The instance, if its template allows commands by this token, and it has not ended.
+ * @throws ApiError not_found, gone, conflict, forbidden
+ */
+export async function allowedInstance(
+  api: Pick<ExecApi, 'instances'>,
+  ctx: Context,
+  id: string,
+): Promise<Instance> {
+  const instance = await api.instances.get(id);
+  if (!instance) throw new ApiError({ kind: 'not_found', what: 'instance of this id' });
+  const { template } = instance;
+  const permission = execPermissionOf(template);
+  if (permission === 'off') throw execRefusal('off', instance);
+  if (permission === 'admin' && !allows(principalOf(ctx), 'admin')) {
+    throw new ApiError({ kind: 'forbidden', needs: 'admin' });
+  }
+  if (hasEnded(instance)) throw execRefusal('gone', instance);
+  return instance;
+}
+
+/**
+ * Asks the worker of the host, until the client disconnects or its token is revoked.
+ * @throws ApiError gone, host_unavailable
+ */
+export async function askWorker(
+  api: Pick<ExecApi, 'instances' | 'hostConnections' | 'tokens' | 'stopping' | 'logger'>,
+  ctx: Context,
+  instance: Instance,
+  call: Operation,
+): Promise<IncomingMessage> {
+  const { instances, hostConnections, tokens, stopping, logger } = api;
+  const { id, generation, host } = instance;
+  if (host === undefined) throw execRefusal('not_ready', instance);
+  const wait = Number(call.query?.['wait'] ?? 0);
+  const reply = await hostConnections.request({
+    ...{ host, id, generation },
+    timeoutMs: RESPONSE_TIMEOUT_MS + wait,
+    ...call,
+    signal: abortWhenRevoked(ctx, tokens, stopping),
+  });
+  if (reply.kind === 'response' && reply.status === 200) return reply.body;
+  if (reply.kind === 'response') reply.body.destroy();
+  if (reply.kind === 'gone') {
+    const ended = await instances.get(id);
+    if (!ended || hasEnded(ended)) throw execRefusal('gone', ended ?? instance);
+  }
+  const detail = reply.kind === 'response' ? `status ${reply.status}` : reply.detail;
+  if (reply.kind !== 'aborted') {
+    logger.warn(
+      { id, kind: reply.kind, detail },
+      'command or file operation not possible: no worker answers',
+    );
+  }
+  throw new ApiError({ kind: 'host_unavailable' });
+}
+
+type Operation = Pick<HostCall, 'operation'> &
+  Partial<Pick<HostCall, 'query' | 'body' | 'worker' | 'timeoutMs'>>;
 
 /** @param input parameters; `wait` in seconds */
 function operation(
@@ -219,7 +233,7 @@ async function sendCommand(
 async function resultOf<T>(instance: Instance, response: IncomingMessage): Promise<T> {
   const result = JSON.parse(await text(response)) as ExecResult<T>;
   if (result.kind === 'done') return result.value;
-  throw refusal(result.why, instance, result.detail);
+  throw execRefusal(result.why, instance, result.detail);
 }
 
 const CONFLICTS: Partial<Record<ExecRefusal, string>> = {
@@ -229,7 +243,7 @@ const CONFLICTS: Partial<Record<ExecRefusal, string>> = {
   no_tty: 'The command has no terminal. Start it with `tty: true`.',
 };
 
-function refusal(why: ExecRefusal, instance: Instance, detail?: string): ApiError {
+export function execRefusal(why: ExecRefusal, instance: Instance, detail?: string): ApiError {
   const { id, template, reason = 'request', message } = instance;
   switch (why) {
     case 'gone':

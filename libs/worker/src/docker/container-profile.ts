@@ -24,6 +24,8 @@ export interface ContainerPlacement {
   readonly isolation: HostConfig;
   /** Period of the CPU quota, ms. */
   readonly cpuPeriod: number;
+  /** The program for file operations. */
+  readonly filesHelper?: Docker.MountSettings | undefined;
 }
 
 /** Options that no template can change. They protect the host from the container. */
@@ -85,6 +87,7 @@ export function containerProfile(
       PidsLimit: pids,
       ReadonlyRootfs: template.readOnly,
       Tmpfs: tmpfs(mounts, placement.image.owner),
+      ...(placement.filesHelper && { Mounts: [placement.filesHelper] }),
       ...(template.shmSize !== undefined && { ShmSize: template.shmSize }),
       NetworkMode: placement.network,
       ...(placement.published && { PortBindings: portBindings(placement.published) }),

@@ -22,6 +22,8 @@ export interface DockerHost {
   readonly cpuPeriod: number;
   /** Limits concurrent creations and starts of containers. */
   readonly startLimit: ConcurrencyLimit;
+  /** Why a container that allows file operations gets no helper for them. Default: ignored. */
+  readonly onNoFilesHelper?: ((error: unknown) => void) | undefined;
   /** Archives the log of a container. Called after its stop and before its removal. */
   readonly archiveLog?: ((id: string, container: Docker.Container) => Promise<void>) | undefined;
 }

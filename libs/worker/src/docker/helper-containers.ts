@@ -4,7 +4,7 @@ import { ignoreStatus, withDeadline } from './docker-client.ts';
 import { LABEL } from './labels.ts';
 
 /** Roles of the short-lived containers that a worker makes for itself. */
-export type HelperRole = 'firewall' | 'image-reader' | 'exec';
+export type HelperRole = 'firewall' | 'image-reader' | 'exec' | 'files';
 
 interface Helper {
   readonly namespace: string;

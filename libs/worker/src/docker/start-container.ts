@@ -1,5 +1,5 @@
 import type { Instance, Template } from '@ephemera/domain';
-import { containerName, ContainerStartError } from '@ephemera/lifecycle';
+import { containerName, ContainerStartError, execPermissionOf } from '@ephemera/lifecycle';
 import type { Containers, StartedContainer, ReportProgress } from '@ephemera/lifecycle';
 import type Docker from 'dockerode';
 import type { ContainerCreateOptions } from 'dockerode';
@@ -8,6 +8,7 @@ import { LABEL, labelsOf } from './labels.ts';
 import { containerProfile, isolationOptions } from './container-profile.ts';
 import { statusOf, ignoreStatus, withDeadline, daemonMessage } from './docker-client.ts';
 import type { DockerHost } from './docker-host.ts';
+import { filesHelper } from './files-helper.ts';
 import type { AddressRange, InstancesNetwork } from './instances-network.ts';
 import type { PortReservation } from './instances-networks.ts';
 import { choosePorts, readPublishedPorts } from './published-ports.ts';
@@ -37,6 +38,7 @@ export function containerStarter(
   const { docker, namespace, host, networks, resolvers, pulls, startLimit, cpuPeriod } = dockerHost;
 
   const images = imageReader(docker, namespace);
+  const files = filesHelper(docker, namespace, dockerHost.onNoFilesHelper ?? (() => undefined));
 
   /** Creates the container and returns its id. Undefined if the host does not have the image. */
   const create = async (
@@ -61,7 +63,9 @@ export function containerStarter(
     const labels = labelsOf(namespace, host, instance, image.id);
     try {
       const networking = { name, network: network.name, address, published, resolvers };
-      const placement = { ...networking, labels, image, isolation, cpuPeriod };
+      const allowsFiles = execPermissionOf(instance.template) !== 'off';
+      const helper = allowsFiles ? await files.mountFor(image.id) : undefined;
+      const placement = { ...networking, labels, image, isolation, cpuPeriod, filesHelper: helper };
       // By its id: another build may get the name after its user and volumes were read.
       const profile = { ...containerProfile(instance, placement), Image: image.id };
       const call = createContainer(docker, profile);

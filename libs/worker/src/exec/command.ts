@@ -190,6 +190,26 @@ export class Command {
     return { kind: 'done', value: null };
   }
 
+  /**
+   * Writes to the standard input, and waits until the command has capacity for more. Returns false if
+   * the input is closed.
+   */
+  async writeBytes(bytes: Buffer): Promise<boolean> {
+    const { stream } = this.#started;
+    if (!this.#hasOpenInput || this.#hasClosed) return false;
+    if (stream.write(bytes)) return true;
+    const done = Promise.withResolvers<undefined>();
+    stream.once('drain', done.resolve).once('close', done.resolve);
+    await done.promise;
+    stream.off('drain', done.resolve).off('close', done.resolve);
+    return !this.#hasClosed;
+  }
+
+  /** Ends the standard input. */
+  endInput(): void {
+    this.#write({ data: '', end: true });
+  }
+
   resize(columns: number, rows: number): Promise<void> {
     return this.#started.resize(columns, rows);
   }

@@ -60,7 +60,7 @@ function open(ports: Partial<ExecPorts> = {}) {
       list: () => Promise.resolve([]),
     },
     instances: { get: () => Promise.resolve(world.instance) },
-    recordExec: () => Promise.resolve(world.isRecorded),
+    recordUse: () => Promise.resolve(world.isRecorded),
     fingerprint: FINGERPRINT,
     logger: createLogger('test', 'silent'),
     ...ports,

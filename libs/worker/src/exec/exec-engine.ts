@@ -30,6 +30,8 @@ import {
   MAX_RUNNING_PER_INSTANCE,
 } from './limits.ts';
 
+type Use = 'exec' | 'files';
+
 export interface ExecPorts {
   /** The id of the running container of an instance on this host. */
   readonly containerOf: (target: ExecTarget) => Promise<string | undefined>;
@@ -40,8 +42,8 @@ export interface ExecPorts {
   ) => Promise<StartedCommand>;
   readonly processes: ExecProcesses;
   readonly instances: Pick<Instances, 'get'>;
-  /** Emits the event `exec` if the instance is ready under this generation; else false. */
-  readonly recordExec: (target: ExecTarget) => Promise<boolean>;
+  /** Emits the event if the instance is ready under this generation; else false. */
+  readonly recordUse: (target: ExecTarget, type: Use) => Promise<boolean>;
   /** SHA-256 of the certificate of this worker, by which proxies find the worker of a command. */
   readonly fingerprint: string;
   readonly logger: Logger;
@@ -51,6 +53,15 @@ export interface ExecPorts {
 export interface ExecEngine {
   /** Starts a command. Its first processes exist when the promise resolves. */
   start(target: ExecTarget, request: ExecRequest): Promise<ExecResult<Command>>;
+  /**
+   * Starts a file operation as the user of the container. It counts and ends as a command does, but
+   * clients cannot find it. @param event undefined for one that changes nothing
+   */
+  startFiles(
+    target: ExecTarget,
+    cmd: readonly string[],
+    event: 'files' | undefined,
+  ): Promise<ExecResult<Command>>;
   find(target: ExecTarget, execId: string): ExecResult<Command | 'lost'>;
   status(command: Command | 'lost', execId: string, offsets: ExecOffsets): ExecStatus;
   resize(command: Command, columns: number, rows: number): Promise<ExecResult<null>>;
@@ -68,12 +79,14 @@ export interface ExecEngine {
  * again: it is lost.
  */
 export function createExecEngine(ports: ExecPorts): ExecEngine {
-  const { containerOf, run, processes, instances, recordExec, logger } = ports;
+  const { containerOf, run, processes, instances, recordUse, logger } = ports;
   const workerId = ports.fingerprint.slice(0, EXEC_WORKER_LENGTH);
   const commands = new Map<string, Command>();
   /** Starts that Docker has not answered, by instance. They count as running. */
   const starting = new Map<string, number>();
   const starts = new Set<Promise<unknown>>();
+  /** File operations. */
+  const hidden = new WeakSet<Command>();
   let isStopping = false;
 
   const runningOf = (id?: string): number => {
@@ -108,17 +121,16 @@ export function createExecEngine(ports: ExecPorts): ExecEngine {
   };
 
   return {
-    start(target, request) {
-      if (isStopping) return Promise.resolve(refused('stopping'));
-      const started = start(target, request);
-      starts.add(started);
-      const forget = (): unknown => starts.delete(started);
-      started.then(forget, forget);
-      return started;
+    start: (target, request) => startUnlessStopping(target, request, { event: 'exec' }),
+
+    startFiles(target, cmd, event) {
+      const request = { cmd, cwd: '/', env: {}, stdin: '', keepStdin: true, tty: false };
+      return startUnlessStopping(target, request, { event, isHidden: true });
     },
 
     find({ id, generation }, execId) {
-      const command = commands.get(execId);
+      const known = commands.get(execId);
+      const command = known && !hidden.has(known) ? known : undefined;
       if (command?.target.id === id && command.target.generation === generation) {
         return { kind: 'done', value: command };
       }
@@ -158,7 +170,20 @@ export function createExecEngine(ports: ExecPorts): ExecEngine {
     },
   };
 
-  async function start(target: ExecTarget, request: ExecRequest): Promise<ExecResult<Command>> {
+  function startUnlessStopping(...args: Parameters<typeof start>): Promise<ExecResult<Command>> {
+    if (isStopping) return Promise.resolve(refused('stopping'));
+    const started = start(...args);
+    starts.add(started);
+    const forget = (): unknown => starts.delete(started);
+    started.then(forget, forget);
+    return started;
+  }
+
+  async function start(
+    target: ExecTarget,
+    request: ExecRequest,
+    { event, isHidden = false }: { readonly event: Use | undefined; readonly isHidden?: boolean },
+  ): Promise<ExecResult<Command>> {
     const { id, generation } = target;
     const instance = await instances.get(id);
     const refusal = whyRefused(instance, generation);
@@ -176,13 +201,14 @@ export function createExecEngine(ports: ExecPorts): ExecEngine {
       const containerId = await containerOf(target);
       if (containerId === undefined) return refused('gone');
       // The last check, in one step with the event: the instance may have ended meanwhile.
-      if (!(await recordExec(target))) {
+      if (event !== undefined && !(await recordUse(target, event))) {
         return refused(whyRefused(await instances.get(id), generation) ?? 'gone');
       }
       const execId = `${workerId}${newId(randomBytes)}`;
       const started = await run(containerId, execId, request);
       const command = new Command({ execId, target, containerId, request, started, processes });
       commands.set(execId, command);
+      if (isHidden) hidden.add(command);
       prune();
       watch(command);
       return { kind: 'done', value: command };
@@ -244,7 +270,8 @@ export function createExecEngine(ports: ExecPorts): ExecEngine {
       .then(async (exit) => {
         const reason = isDeath(exit) ? await endOf(target) : undefined;
         command.finish(exit, reason);
-        logger.info({ ...fields, ...command.state }, 'command ended');
+        if (hidden.has(command)) commands.delete(execId);
+        else logger.info({ ...fields, ...command.state }, 'command ended');
       })
       .catch((error: unknown) => logger.error({ err: error, ...fields }, 'command not watched'));
   }

@@ -8,6 +8,7 @@ import { execProcesses } from '../docker/exec-processes.ts';
 import type { ExecProcesses } from '../docker/exec-processes.ts';
 import { runCommand } from '../docker/run-command.ts';
 import type { HostOperation } from '../host-interface/host-interface.ts';
+import { fileOperations } from '../files/file-operations.ts';
 import { HEARTBEAT_INTERVAL_MS } from '../limits.ts';
 import { createExecEngine } from './exec-engine.ts';
 import { execOperations } from './exec-operations.ts';
@@ -21,7 +22,7 @@ interface ExecOptions {
   readonly helperImage: string | undefined;
   readonly containers: Pick<Containers, 'running'>;
   readonly instances: Pick<Instances, 'get' | 'ofHost'>;
-  readonly recordExec: Store['recordExec'];
+  readonly recordUse: Store['recordUse'];
   readonly addresses: Pick<HostAddresses, 'of'>;
   /** The store's clock, epoch ms. */
   readonly now: () => number;
@@ -40,14 +41,17 @@ export function startExec(options: ExecOptions, fingerprint: string) {
     run: (containerId, execId, request) =>
       runCommand(docker.getContainer(containerId), execId, request),
     ...{ processes, instances, fingerprint, logger },
-    recordExec: options.recordExec,
+    recordUse: options.recordUse,
   });
   const workers = createLiveWorkers(2 * HEARTBEAT_INTERVAL_MS);
   /** Instances that may have commands of dead workers. Undefined: not read since workers changed. */
   let unsearched: Set<string> | undefined;
 
   return {
-    operations: execOperations(engine) as readonly [name: string, HostOperation][],
+    operations: [...execOperations(engine), ...fileOperations(engine)] as readonly [
+      name: string,
+      HostOperation,
+    ][],
     stop: () => engine.stop(),
 
     /**

@@ -1,0 +1,156 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import type Docker from 'dockerode';
+import { pack } from 'tar-stream';
+import { DEFAULT_TIMEOUT_MS } from '../limits.ts';
+import { ignoreStatus, withDeadline } from './docker-client.ts';
+import { removeAbandoned } from './helper-containers.ts';
+import { helperLabels, LABEL } from './labels.ts';
+
+// An image need not have a shell. So a statically linked busybox is offered to containers whose
+// template allows commands: read-only, from a volume of the host's daemon.
+
+/** Where the volume is mounted. */
+const FOLDER = '/.ephemera';
+/** The program for file operations in containers. */
+export const FILES_HELPER = `${FOLDER}/busybox`;
+
+const CANDIDATES = ['/bin/busybox', '/usr/bin/busybox'];
+/** ELF: the type of the program header that names a dynamic loader. */
+const PT_INTERP = 3;
+
+/** Offers the program for file operations to containers. */
+export interface FilesHelper {
+  /**
+   * The mount for a container that is about to be created. Undefined: this machine has no static
+   * busybox, or the daemon makes no volume.
+   * @param image an image that the host has
+   */
+  mountFor(image: string): Promise<Docker.MountSettings | undefined>;
+}
+
+/** @param onError why containers get no helper; called for each container */
+export function filesHelper(
+  docker: Docker,
+  namespace: string,
+  onError: (error: unknown) => void,
+): FilesHelper {
+  let binary: Promise<Buffer | undefined> | undefined;
+  let filling: Promise<void> | undefined;
+  let isFilled = false;
+  return {
+    async mountFor(image) {
+      try {
+        const content = await (binary ??= readBinary());
+        if (!content) throw new Error('no statically linked busybox is on this machine');
+        // Another program has another volume, so that a volume in use never changes.
+        const hash = createHash('sha256').update(content).digest('hex').slice(0, 16);
+        const volume = `ephemera-files-${namespace}-${hash}`;
+        const seen = docker.getVolume(volume).inspect();
+        const found = await ignoreStatus([404], withDeadline('volume', DEFAULT_TIMEOUT_MS, seen));
+        // An operator may remove a volume that no container uses.
+        if (!found || !isFilled) {
+          filling ??= fill(docker, { namespace, volume, image, content }).finally(
+            () => (filling = undefined),
+          );
+          await filling;
+          isFilled = true;
+        }
+        return {
+          Type: 'volume',
+          Source: volume,
+          Target: FOLDER,
+          ReadOnly: true,
+          VolumeOptions: { NoCopy: true, Labels: {}, DriverConfig: { Name: 'local', Options: {} } },
+        };
+      } catch (error) {
+        onError(error);
+        return undefined;
+      }
+    },
+  };
+}
+
+/** Removes the volumes of a deployment. One in use stays. */
+export async function removeHelperVolumes(docker: Docker, namespace: string): Promise<void> {
+  const filters = { label: [`${LABEL.namespace}=${namespace}`] };
+  const listing = withDeadline('list', DEFAULT_TIMEOUT_MS, docker.listVolumes({ filters }));
+  // The daemon says null where it has none.
+  const { Volumes: found } = (await listing) as { Volumes: { Name: string }[] | null };
+  for (const { Name } of found ?? []) {
+    const removal = docker.getVolume(Name).remove();
+    await ignoreStatus([404, 409], withDeadline('remove', DEFAULT_TIMEOUT_MS, removal));
+  }
+}
+
+/** Undefined: none of the candidates is static. */
+async function readBinary(): Promise<Buffer | undefined> {
+  for (const path of CANDIDATES) {
+    const content = await readFile(path).catch(() => undefined);
+    if (content && isStaticElf(content)) return content;
+  }
+  return undefined;
+}
+
+/** Whether a 64-bit little-endian ELF file loads no libraries. */
+function isStaticElf(content: Buffer): boolean {
+  if (content.length < 64 || content.readUInt32BE(0) !== 0x7f454c46) return false;
+  const start = Number(content.readBigUInt64LE(32));
+  const size = content.readUInt16LE(54);
+  const count = content.readUInt16LE(56);
+  for (let i = 0; i < count; i++) {
+    const at = start + i * size;
+    if (at + 4 > content.length || content.readUInt32LE(at) === PT_INTERP) return false;
+  }
+  return true;
+}
+
+/** Creates the volume, and writes the program into it unless it is there. */
+async function fill(
+  docker: Docker,
+  options: {
+    readonly namespace: string;
+    readonly volume: string;
+    readonly image: string;
+    readonly content: Buffer;
+  },
+): Promise<void> {
+  const { namespace, volume, image, content } = options;
+  // An existing volume is returned.
+  const creation = docker.createVolume({ Name: volume, Labels: helperLabels(namespace, 'files') });
+  await withDeadline('volume', DEFAULT_TIMEOUT_MS, creation);
+  // Docker reaches the files of a volume through a container. This one is never started.
+  const making = docker.createContainer({
+    Image: image,
+    Entrypoint: [FILES_HELPER],
+    Labels: helperLabels(namespace, 'files'),
+    HostConfig: {
+      NetworkMode: 'none',
+      Mounts: [{ Type: 'volume', Source: volume, Target: FOLDER }],
+    },
+  });
+  const container = await withDeadline('files', DEFAULT_TIMEOUT_MS, making);
+  try {
+    await removeAbandoned(docker, { namespace, role: 'files', own: container.id });
+    const stat: Promise<unknown> = container.infoArchive({ path: FILES_HELPER });
+    const present = await ignoreStatus([404], withDeadline('files', DEFAULT_TIMEOUT_MS, stat));
+    if (sizeOf(present) !== content.length) {
+      const archive = pack();
+      archive.entry({ name: 'busybox', mode: 0o755 }, content);
+      archive.finalize();
+      const writing: Promise<unknown> = container.putArchive(archive, { path: FOLDER });
+      await withDeadline('files', DEFAULT_TIMEOUT_MS, writing);
+    }
+  } finally {
+    const removal = container.remove({ force: true });
+    await withDeadline('files', DEFAULT_TIMEOUT_MS, removal).catch(() => undefined);
+  }
+}
+
+/** The size in the header `X-Docker-Container-Path-Stat` (Docker Engine API, `ContainerArchiveInfo`). */
+function sizeOf(response: unknown): number | undefined {
+  const { headers } = (response ?? {}) as { readonly headers?: Readonly<Record<string, string>> };
+  const text = headers?.['x-docker-container-path-stat'];
+  if (text === undefined) return undefined;
+  return (JSON.parse(Buffer.from(text, 'base64').toString()) as { readonly size?: number }).size;
+}
