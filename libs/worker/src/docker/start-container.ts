@@ -66,8 +66,7 @@ export function containerStarter(
       const allowsFiles = execPermissionOf(instance.template) !== 'off';
       const helper = allowsFiles ? await files.mountFor(image.id) : undefined;
       const placement = { ...networking, labels, image, isolation, cpuPeriod, filesHelper: helper };
-      // By its id: another build may get the name after its user and volumes were read.
-      const profile = { ...containerProfile(instance, placement), Image: image.id };
+      const profile = { ...containerProfile(instance, placement), Image: imageName };
       const call = createContainer(docker, profile);
       return (await withDeadline('create', START_TIMEOUT_MS, call)).id;
     } catch (error) {
