@@ -70,20 +70,21 @@ export function memoryInstances(
 
   const create = (draft: InstanceDraft, pool?: string): Instance => {
     if (find(draft.id)) throw new Error(`the id ${draft.id} is taken`);
-    const maxExpiresAt = now() + draft.template.maxTimeout;
+    const createdAt = now();
+    const maxExpiresAt = createdAt + draft.template.maxTimeout;
     return put({
       ...draft,
-      expiresAt: Math.min(now() + draft.template.ready.within, maxExpiresAt),
+      expiresAt: Math.min(createdAt + draft.template.ready.within, maxExpiresAt),
       maxExpiresAt,
       generation: nextGeneration(),
       supersedes: undefined,
       state: 'pending',
       reason: undefined,
       message: undefined,
-      lastTransitionAt: now(),
+      lastTransitionAt: createdAt,
       host: undefined,
       address: undefined,
-      createdAt: now(),
+      createdAt,
       startedAt: undefined,
       ...(pool !== undefined && { pool }),
     });
@@ -109,8 +110,9 @@ export function memoryInstances(
       if (instance?.generation !== generation) return undefined;
       if (instance.state !== 'starting') return undefined;
       if (host !== undefined && instance.host !== host) return undefined;
-      const expiresAt = Math.min(now() + instance.timeout, instance.maxExpiresAt);
-      const change = { expiresAt, address, published, startedAt: now() };
+      const startedAt = now();
+      const expiresAt = Math.min(startedAt + instance.timeout, instance.maxExpiresAt);
+      const change = { expiresAt, address, published, startedAt };
       if (instance.pool !== undefined) return readyLeaseFrom(move(instance, 'warm', change));
       return readyLeaseFrom(move(instance, 'ready', { ...change, activeAt: now() }));
     },
