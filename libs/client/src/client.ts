@@ -114,6 +114,7 @@ export interface Client {
   listFiles(id: string, path: string): Promise<FileList>;
   /** Removes a file, or a directory: an empty one unless `isRecursive`. */
   removeFile(id: string, path: string, isRecursive: boolean): Promise<void>;
+  /** Renames a file or a directory. Replaces a file at the new path only with `replace`. */
   moveFile(id: string, request: MoveRequest): Promise<void>;
   /**
    * Events as they arrive, from now on or after `lastEventId`. Reconnects after the last event, and

@@ -1,6 +1,7 @@
 import type { components } from './api-types.ts';
 import type { Call } from './call.ts';
 
+/** The entries of a directory, with sizes in bytes. */
 export type FileList = components['schemas']['FileList'];
 
 /** The content of a file, or a part of it. */
@@ -13,6 +14,7 @@ export interface ReadFileOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Conditions and permissions of an upload. */
 export interface WriteFileOptions {
   /** Permissions, such as 0o755. Default: those of the file before, else 0o644. */
   readonly mode?: number;

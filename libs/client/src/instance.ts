@@ -22,6 +22,7 @@ export type RenewRequest = components['schemas']['RenewInstance'];
 export type Renewed = components['schemas']['RenewedInstance'];
 /** What an instance uses now: memory in bytes, CPU time and network traffic. */
 export type Usage = components['schemas']['Usage'];
+/** From where to where a file or a directory is moved, as absolute paths in the instance. */
 export type MoveRequest = components['schemas']['MoveFile'];
 
 /** Which part of a log is read, and whether it is followed. */
