@@ -129,11 +129,13 @@ const ready = z
     return { kind: 'http', path, status, host, ...times };
   });
 
+// Control characters are listed in patterns: validators of JSON Schema need not know `\p{Cc}`.
+
 /** An absolute path in a container without a `.` or `..` segment. */
 const containerPath = z
   .string()
   .regex(
-    /^(?!.*\/\.{1,2}(?:\/|$))\/[^\p{Cc},]*$/u,
+    /^(?!.*\/\.{1,2}(?:\/|$))\/[^\u0000-\u001f\u007f-\u009f,]*$/u,
     'must be an absolute path without "..", such as /data',
   );
 
@@ -153,7 +155,7 @@ const visibleText = (max: number) =>
   z
     .string()
     .max(max, `must have at most ${max} characters`)
-    .regex(/^(?=.*\S)[^\p{Cc}\p{Zl}\p{Zp}]*$/u, 'must be one line of text');
+    .regex(/^(?=.*\S)[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$/u, 'must be one line of text');
 
 const landingPath = z.string().superRefine((text, context) => {
   const message = openIssue(text);
