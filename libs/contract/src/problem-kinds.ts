@@ -125,9 +125,9 @@ export const PROBLEM_KINDS: Readonly<Record<Failure['kind'], ProblemKind>> = {
     status: 503,
     title: 'Host not registered',
     meaning:
-      'The address of the instance is in no network that its host has registered. The proxy sends nothing there, because another instance could answer.',
+      'The address of the instance is in no network that its host has registered, or its published port is not one of the host. The proxy sends nothing there, because another instance could answer.',
     action:
-      'Repeat the request after `Retry-After`. If it persists, two hosts use the same network: set `EPHEMERA_SUBNET`.',
+      'Repeat the request after `Retry-After`. If it persists, two hosts use the same network, or the reach of the host was changed while instances ran: set `EPHEMERA_SUBNET`, or set `EPHEMERA_REACH` back until they have ended.',
   },
   full: {
     status: 429,

@@ -216,8 +216,8 @@ const EXPLANATIONS: Readonly<Record<UpstreamErrorReason, Explanation>> = {
   ],
   host_unregistered: [
     'The host of the instance has not registered the address',
-    'Every host registers its networks when its worker starts.',
-    'Check the worker of the host. If it persists, set `EPHEMERA_SUBNET`.',
+    'Every host registers its networks, or its address and published ports, when its worker starts.',
+    'Check the worker of the host. If it persists, set `EPHEMERA_SUBNET`, or set `EPHEMERA_REACH` back.',
   ],
   internal: [
     'The proxy failed',
