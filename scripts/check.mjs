@@ -1,3 +1,4 @@
+import { withNpm } from './npm-command.mjs';
 import { prepare, root } from './prepare.mjs';
 import { run } from './run.mjs';
 
@@ -11,12 +12,13 @@ const checks = [
   'reference',
   'openapi',
   'api-docs',
+  'publishable',
   'unused',
   'vocabulary',
   'commits',
 ];
 
 const { env } = await prepare();
-const nxEnv = { ...env, NX_DAEMON: 'false', NX_TUI: 'false' };
+const nxEnv = { ...withNpm(env), NX_DAEMON: 'false', NX_TUI: 'false' };
 const nx = ['run-many', '-t', ...checks, '--parallel=2', '--output-style=stream'];
 process.exitCode = await run('nx', [...nx, ...process.argv.slice(2)], { cwd: root, env: nxEnv });

@@ -8,6 +8,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { withNpm } from './npm-command.mjs';
 import { prepare, root } from './prepare.mjs';
 import { run } from './run.mjs';
 import { forgetReports, sumReports } from './sum-reports.mjs';
@@ -15,7 +16,7 @@ import { forgetReports, sumReports } from './sum-reports.mjs';
 const E2E = ['@ephemera/test-e2e'];
 /** Its slow clients get only unused CPU time, so no other test runs beside it. */
 const ADVERSARY = ['@ephemera/test-adversary'];
-/** Their tests have limits of a few hundred milliseconds, so they run beside each other only. */
+/** Their tests have limits of a few hundred milliseconds, so nothing runs beside them. */
 const TIMED = ['@ephemera/store', '@ephemera/proxy'];
 /** They start containers, processes and whole deployments. */
 const WAITING = ['worker', 'cli', 'test-compose', 'test-faults'].map((name) => `@ephemera/${name}`);
@@ -38,7 +39,7 @@ const TWO_FILES = ['--fileParallelism', '--maxWorkers=2'];
  */
 const USUAL = [
   [{ except: [...E2E, ...ADVERSARY, ...TIMED, ...WAITING], parallel: 2 }],
-  [{ only: TIMED, parallel: 2 }],
+  [{ only: TIMED }],
   [{ only: E2E }],
   [{ only: WAITING }],
   [{ only: ADVERSARY }],
@@ -87,11 +88,12 @@ const length = process.argv.includes('--quick')
     ? 'long'
     : 'usual';
 
-const { node, env } = await prepare();
-const prepared = await run(node, ['apps/cli/src/prepare-tests.ts'], { cwd: root, env });
-if (prepared !== 0) {
+const { node, env: prepared } = await prepare();
+const env = withNpm(prepared);
+const ready = await run(node, ['apps/cli/src/prepare-tests.ts'], { cwd: root, env });
+if (ready !== 0) {
   console.log('The machine could not be made ready for the tests.\n0 passed, 0 failed');
-  process.exit(prepared);
+  process.exit(ready);
 }
 
 forgetReports(projects);

@@ -19,6 +19,7 @@ const wanted: readonly Package[] = [
   { name: 'redis-server', program: 'redis-server' },
   { name: 'busybox-static', program: 'busybox' },
   { name: 'iproute2', program: 'ip' },
+  { name: 'curl', program: 'curl' },
   { name: 'docker-compose', program: 'docker-compose' },
   { name: 'debootstrap', program: 'debootstrap' },
   { name: 'chromium', program: 'chromium' },

@@ -207,10 +207,14 @@ test('a package contains only compiled code, and lists exactly what this imports
 });
 
 test('npm would publish the packages', async () => {
+  const manifest = await readFile(join(root, 'package.json'), 'utf8');
+  const { version } = JSON.parse(manifest) as { version: string };
   const { run } = await emptyFolder();
   for (const tarball of registry.tarballs) {
     const options = `--dry-run --json --access public --registry ${registry.empty}`;
-    const { stdout } = await run(`npm publish ${tarball} ${options}`);
-    expect(stdout).toContain('"version": "0.2.0"');
+    // A path without a dot would be that of a repository on GitHub.
+    const file = `./${basename(tarball)}`;
+    const { stdout } = await run(`cp ${tarball} ${file} && npm publish ${file} ${options}`);
+    expect(stdout).toContain(`"version": "${version}"`);
   }
 });

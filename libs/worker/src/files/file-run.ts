@@ -35,7 +35,7 @@ export async function startRun(
   engine: Pick<ExecEngine, 'startFiles'>,
   call: Pick<HostCall, 'id' | 'generation'>,
   script: { readonly cmd: readonly string[]; readonly isChange?: boolean },
-  signal = new AbortController().signal,
+  signal: AbortSignal = new AbortController().signal,
 ): Promise<FileRun | Refused> {
   const event = script.isChange === true ? 'files' : undefined;
   const started: ExecResult<Command> = await engine.startFiles(call, script.cmd, event);
