@@ -1,3 +1,4 @@
+import { isPlannedEnd } from '@ephemera/domain';
 import type { EndReason, Instance, NameRoute, Route } from '@ephemera/domain';
 import type { NameRequest } from '@ephemera/lifecycle';
 import { sampleDraft, sampleTemplate } from '@ephemera/test-support';
@@ -306,27 +307,75 @@ describe('a start by a visit', () => {
     return undefined;
   }
 
-  test.each(['exited', 'oom'] as const)(
-    'is refused after five crashes (%s) in a row, also when their records have expired',
+  /** Every reason for which an instance that was ready ends. */
+  const reasons = Object.keys({
+    ...{ ttl: 0, idle: 0, request: 0, exited: 0, oom: 0, orphan: 0, host_drained: 0, replaced: 0 },
+  } satisfies Record<Exclude<EndReason, 'start_failed'>, 0>) as EndReason[];
+  const planned = reasons.filter(isPlannedEnd);
+  const crashes = reasons.filter((reason) => !isPlannedEnd(reason));
+
+  /** Removes what is left of an instance, as its expiry does, an hour after its end. */
+  const expire = ({ redis, keys }: ReturnType<typeof open>, id: string) =>
+    redis.del(keys.instance(id), keys.route(id));
+
+  test.each(crashes)(
+    'is refused after five crashes (%s) in a row, until the next PUT',
     async (reason) => {
       const store = open();
       expect(await startsUntilRefused(store, reason)).toBe(SCRIPT_CONSTANTS.MAX_NAME_CRASHES);
       const { id = '', generation = 0 } = (await store.names.get('pr-1')) ?? {};
-      await store.redis.del(store.keys.instance(id), store.keys.route(id));
+      await expire(store, id);
       expect((await store.request('pr-1', visitOf(generation))).kind).toBe('crashing');
-      // A PUT begins again.
       const next = await store.ready('pr-1', RESTART);
       await end(store, next.id, reason);
       expect((await store.request('pr-1', visitOf(next.generation))).kind).toBe('created');
     },
   );
 
-  test.each(['ttl', 'idle', 'request'] as const)(
-    'is not limited after an end by %s',
-    async (reason) => {
-      expect(await startsUntilRefused(open(), reason)).toBeUndefined();
-    },
-  );
+  test.each(planned)('is not limited after an end by %s', async (reason) => {
+    expect(await startsUntilRefused(open(), reason)).toBeUndefined();
+  });
+
+  test('counts an end whose record has expired before the visit', async () => {
+    const store = open();
+    const { MAX_NAME_CRASHES } = SCRIPT_CONSTANTS;
+    let { id, generation } = await store.ready('pr-1', RESTART);
+    /** Ends the instance, and visits the name after its record has expired. */
+    const visitAfter = async (reason: EndReason) => {
+      await end(store, id, reason);
+      await expire(store, id);
+      const visit = await store.request('pr-1', visitOf(generation));
+      if (visit.kind !== 'created') return visit.kind;
+      ({ id, generation } = visit.instance);
+      await store.markReady(visit.instance);
+      return visit.kind;
+    };
+    for (let crash = 1; crash < MAX_NAME_CRASHES; crash++) {
+      expect(await visitAfter('exited')).toBe('created');
+    }
+    // The count begins again.
+    expect(await visitAfter('idle')).toBe('created');
+    for (let crash = 1; crash < MAX_NAME_CRASHES; crash++) {
+      expect(await visitAfter('exited')).toBe('created');
+    }
+    expect(await visitAfter('exited')).toBe('crashing');
+  });
+
+  test('keeps the count if a creation after it is withdrawn', async () => {
+    const store = open();
+    const { id, generation } = await store.ready('pr-1', RESTART);
+    await store.redis.hset(
+      store.keys.name('pr-1'),
+      'crashes',
+      SCRIPT_CONSTANTS.MAX_NAME_CRASHES - 1,
+    );
+    await end(store, id, 'exited');
+    const put = await store.create('pr-1', RESTART);
+    await store.withdraw(put.instance);
+    expect(await store.request('pr-1', visitOf(generation))).toEqual({
+      ...{ kind: 'crashing', id, reason: 'exited' },
+    });
+  });
 
   test('is not limited where each instance has served for long', async () => {
     const store = open();

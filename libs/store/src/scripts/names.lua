@@ -25,34 +25,32 @@ local function namesExceeded(base, name, owner)
   return nil
 end
 
-local CRASHES = { start_failed = true, exited = true, oom = true }
+-- `PLANNED_ENDS` of the domain. Any other end within NAME_STABLE_MS after the instance was ready is a
+-- crash, as is a failed start.
+local PLANNED_ENDS = { ttl = true, idle = true, request = true, host_drained = true, replaced = true }
 
--- How many instances of a name in a row have crashed: they could not start, exited or ran out of memory
--- within NAME_STABLE_MS. A visit counts the instance before it once, when it starts the next one.
-local function crashesOf(base, key)
-  local known = redis.call('HMGET', key, 'id', 'crashes', 'crashed')
-  local crashes = tonumber(known[2] or '0')
-  local record = recordOf(base .. 'instance:' .. known[1])
-  if known[3] == known[1] or not record.reason then return crashes, known[1], record end
+-- Counts how many instances of a name in a row have crashed. Called when the instance ends, because its
+-- record expires before the name.
+local function countCrash(key, record, reason)
   local startedAt = tonumber(record.startedAt)
-  local lived = startedAt and tonumber(record['at:draining'] or nowMs()) - startedAt or 0
-  local isCrash = CRASHES[record.reason] and lived < NAME_STABLE_MS
-  return isCrash and crashes + 1 or 0, known[1], record
+  if PLANNED_ENDS[reason] or (startedAt and nowMs() - startedAt >= NAME_STABLE_MS) then
+    redis.call('HDEL', key, 'crashes')
+  else
+    redis.call('HINCRBY', key, 'crashes', 1)
+  end
 end
 
--- Returns the reply that refuses to start a name by a visit, or nil. `crashed` keeps the instance for
--- which it was refused, because its record expires before the name.
+-- Returns the reply that refuses to start a name by a visit, or nil.
 local function refusedVisit(base, name)
-  local key = nameKey(base, name)
-  local known = redis.call('HMGET', key, 'generation', 'next', 'onVisit')
-  local crashes, id, record = crashesOf(base, key)
-  local next = known[2] and recordOf(base .. 'instance:' .. known[2]).state
+  local known = redis.call('HMGET', nameKey(base, name), 'id', 'generation', 'next', 'onVisit', 'crashes')
+  local id, generation = known[1], known[2]
+  local record = recordOf(base .. 'instance:' .. id)
+  local next = known[3] and recordOf(base .. 'instance:' .. known[3]).state
   local isOver = not record.state or record.state == 'draining' or record.state == 'gone' or record.state == 'failed'
-  if not known[3] or not isOver or next == 'pending' or next == 'starting' then
-    return { 'unmatched', known[1] }
+  if not known[4] or not isOver or next == 'pending' or next == 'starting' then
+    return { 'unmatched', generation }
   end
-  if crashes < MAX_NAME_CRASHES then return nil end
-  redis.call('HSET', key, 'crashes', crashes, 'crashed', id)
+  if tonumber(known[5] or '0') < MAX_NAME_CRASHES then return nil end
   return { 'crashing', id, record.reason or 'exited' }
 end
 
@@ -82,14 +80,14 @@ local function cutLease(base, id, deadline, replacedBy)
   return { id, tonumber(record.generation), record.host, math.max(0, deadline - nowMs()) }
 end
 
--- Sets what a visit starts; nil: nothing.
-local function setRestart(key, restart)
+-- Sets what a visit starts, nil: nothing; and how many crashes there were in a row, nil: none.
+local function setRestart(key, restart, crashes)
   if restart then
     redis.call('HSET', key, 'restart', restart, 'onVisit', 'start')
   else
     redis.call('HDEL', key, 'restart', 'onVisit')
   end
-  redis.call('HDEL', key, 'crashes', 'crashed')
+  if crashes then redis.call('HSET', key, 'crashes', crashes) else redis.call('HDEL', key, 'crashes') end
 end
 
 -- Forgets a name.
@@ -105,17 +103,16 @@ end
 -- which does not get it any more; or nil.
 local function assignName(base, wanted, record)
   local key, now = nameKey(base, wanted.name), nowMs()
-  local known = redis.call('HMGET', key, 'id', 'next', 'owner', 'generation', 'drain', 'restart', 'expiresAt')
+  local known = redis.call('HMGET', key, 'id', 'next', 'owner', 'generation', 'drain', 'restart', 'expiresAt', 'crashes')
   local current, superseded = known[1], known[2] or nil
   setFields(base .. 'instance:' .. record.id, 'nameBefore', cjson.encode({
     own = record.generation, id = current or nil, next = superseded,
-    generation = known[4] or nil, drain = known[5] or nil, restart = known[6] or nil }))
+    generation = known[4] or nil, drain = known[5] or nil, restart = known[6] or nil, crashes = known[8] or nil }))
   local state = current and recordOf(base .. 'instance:' .. current).state
   local owner = known[3] or wanted.newOwner
   local drain, ttl = wanted.drain, wanted.ttl
   if wanted.isVisit then
     drain, ttl = known[5], math.max(1, tonumber(known[7]) - now)
-    redis.call('HSET', key, 'crashes', (crashesOf(base, key)))
   else
     setRestart(key, wanted.restart)
   end
@@ -158,7 +155,7 @@ local function withdrawName(base, record)
   end
   redis.call('HSET', key, 'id', before.id, 'generation', before.generation, 'drain', before.drain)
   if before.next then redis.call('HSET', key, 'next', before.next) else redis.call('HDEL', key, 'next') end
-  setRestart(key, before.restart)
+  setRestart(key, before.restart, before.crashes)
   writeNameRoute(base, record.name, not current.accessHash and current.reason or nil)
 end
 
@@ -180,9 +177,10 @@ local function moveName(base, record)
   return cutLease(base, known[1], nowMs() + tonumber(known[3]), record.id)
 end
 
--- Records in the route of a name why its instance ended, because the tombstone expires before the name.
--- Not for a guarded instance: without its tombstone, nobody could tell who may learn the reason. If
--- another instance is starting for the name, the name leads to that one, so that visitors wait for it.
+-- Counts the crash of an instance, and records in the route of its name why it ended: its tombstone
+-- expires before the name. Not the reason of a guarded instance: without its tombstone, nobody could tell
+-- who may learn it. If another instance is starting for the name, the name leads to that one, so that
+-- visitors wait for it.
 local function endName(base, record, reason)
   if not record.name then return end
   local key = nameKey(base, record.name)
@@ -193,7 +191,8 @@ local function endName(base, record, reason)
     redis.call('HSET', key, 'id', known[2])
     redis.call('HDEL', key, 'next')
     writeNameRoute(base, record.name)
-  elseif not record.accessHash then
-    writeNameRoute(base, record.name, reason)
+    return
   end
+  countCrash(key, record, reason)
+  if not record.accessHash then writeNameRoute(base, record.name, reason) end
 end
