@@ -30,6 +30,8 @@ interface CallResult<T> {
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
+  /** Whether the signal only prevents further attempts: one that was sent is completed. Default: no. */
+  readonly completesAttempt?: boolean;
   /** Whether the request may be sent again. Default: yes. */
   readonly isRepeatable?: boolean;
   /** Milliseconds until a request without a response fails. Default: that of the client. */
@@ -65,12 +67,15 @@ export function createCall({
 
   const call: Call = (
     run,
-    { signal, isRepeatable = true, timeoutMs: ownTimeoutMs = timeoutMs } = {},
+    { signal, completesAttempt, isRepeatable = true, timeoutMs: ownTimeoutMs = timeoutMs } = {},
   ) => {
     const attempt = async () => {
       const limit = new AbortController();
       const timer = setTimeout(() => limit.abort(), ownTimeoutMs);
-      const both = signal ? AbortSignal.any([signal, limit.signal]) : limit.signal;
+      const both =
+        signal && completesAttempt !== true
+          ? AbortSignal.any([signal, limit.signal])
+          : limit.signal;
       try {
         const result = await run(operations, { signal: both });
         if (!result.response.ok) throw errorOf(result.response, result.error);

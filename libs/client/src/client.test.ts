@@ -154,6 +154,45 @@ test('an aborted creation ends the instance and rejects with the reason', async 
   expect(received.at(-1)).toMatchObject({ method: 'DELETE' });
 });
 
+test('a creation that is aborted before its response ends the instance', async () => {
+  const aborter = new AbortController();
+  const reason = new Error('no longer needed');
+  const { url, received } = await serve(({ method }, response) => {
+    if (method !== 'POST') {
+      answer(response, 202, instance('draining'));
+      return;
+    }
+    aborter.abort(reason);
+    // After the abort has reached the client.
+    setImmediate(() => answer(response, 202, instance('pending')));
+  });
+  const creation = createClient({ url }).create({}, { signal: aborter.signal });
+  await expect(creation).rejects.toBe(reason);
+  expect(received.map(({ method }) => method)).toEqual(['POST', 'DELETE']);
+});
+
+test('a creation that is aborted before its request sends none', async () => {
+  const { url, received } = await serve((_, response) => {
+    answer(response, 202, instance('pending'));
+  });
+  const reason = new Error('no longer needed');
+  const creation = createClient({ url }).create({}, { signal: AbortSignal.abort(reason) });
+  await expect(creation).rejects.toBe(reason);
+  expect(received).toEqual([]);
+});
+
+test('an abort is not followed by a second attempt', async () => {
+  const aborter = new AbortController();
+  const reason = new Error('no longer needed');
+  const { url, received } = await serve((_, response) => {
+    aborter.abort(reason);
+    response.destroy();
+  });
+  const creation = createClient({ url }).create({}, { signal: aborter.signal });
+  await expect(creation).rejects.toBe(reason);
+  expect(received.map(({ method }) => method)).toEqual(['POST']);
+});
+
 test('await using ends the instance; one that has ended is no error', async () => {
   const ends = [202, 410, 404];
   const { url, received } = await serve(({ method }, response) => {

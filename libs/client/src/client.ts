@@ -66,7 +66,7 @@ export interface Client {
   /**
    * Starts an instance and waits until it is ready. A retry cannot start a second one. If it rejects
    * after the creation, the instance is ended, unless an earlier request with `idempotencyKey` created
-   * it.
+   * it. After an abort it waits at most two seconds for that.
    * @throws StartFailedError if the instance does not become ready; the reason of the signal
    */
   create(request?: CreateRequest, options?: CreateOptions): Promise<Instance>;
@@ -175,7 +175,7 @@ export function createClient(options: ConnectionOptions): Client {
             isReplayed = result.response.headers.get('idempotency-replayed') === 'true';
             return result;
           },
-          { signal: createOptions.signal },
+          { signal: createOptions.signal, completesAttempt: true },
         );
         return { instance: new Instance(calls, created), isReplayed };
       }, createOptions),
