@@ -37,16 +37,21 @@ export interface WaitOptions {
  * started.
  */
 export class EphemeralInstance implements AsyncDisposable {
-  readonly template: Template;
+  readonly #template: Template;
   readonly #ports: InstancePorts;
   readonly #begin: () => Promise<Started>;
   #starting: Promise<Started> | undefined;
   #started: Started | undefined;
 
   constructor(template: Template, ports: InstancePorts, begin: () => Promise<Started>) {
-    this.template = template;
+    this.#template = template;
     this.#ports = ports;
     this.#begin = begin;
+  }
+
+  /** Its template; once it is started, with the image that it runs. */
+  get template(): Template {
+    return this.#started?.instance.template ?? this.#template;
   }
 
   /** The public id. @throws Error before the start */

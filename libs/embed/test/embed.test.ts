@@ -240,6 +240,26 @@ test('a program starts, renders and ends an instance', async () => {
   expect(await containersOf(site.namespace)).not.toContain(id);
 });
 
+test('a program names another image, which the template must allow', async () => {
+  const { ephemera } = await embed(APPLICATIONS['node:http'] ?? expect.fail(), {
+    templates: {
+      demo: DEMO,
+      any: { ...DEMO, image: 'ephemera/none', imageAllow: ['ephemera/demo'] },
+    },
+  });
+  await using instance = await ephemera.create('any', { image: 'ephemera/demo' });
+  const { id } = instance;
+  expect(await (await fetch(`${instance.url}id`)).text()).toBe(id);
+  expect(instance.template).toMatchObject({ name: 'any', image: 'ephemera/demo' });
+  expect(String(instance)).toBe(`instance ${id} of template any, image ephemera/demo, ttl 30m`);
+  const resource = (await (await site.api('GET', `/v1/instances/${id}`)).json()) as object;
+  expect(resource).toMatchObject({ template: 'any', image: 'ephemera/demo' });
+  await expect(ephemera.create('any', { image: 'ephemera/other' })).rejects.toMatchObject({
+    problem: { status: 400, detail: expect.stringContaining('imageAllow') as string },
+  });
+  await expect(ephemera.create('demo', { image: 'ephemera/other' })).rejects.toThrow('imageAllow');
+});
+
 test('keep leaves the instances to their deadlines', async () => {
   const { ephemera } = await embed(APPLICATIONS['node:http'] ?? expect.fail());
   const { id } = await ephemera.create('demo', { timeout: '20m' });
