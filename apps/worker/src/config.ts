@@ -107,7 +107,7 @@ export const schema = z.object({
     )
     .optional()
     .describe(
-      'With `EPHEMERA_REACH=published` or `routed`: the IPv4 ranges of the machines with proxies, comma-separated. Only these may connect to instances, as this machine sees their addresses.',
+      'With `EPHEMERA_REACH=published` or `routed`: the IPv4 ranges of the machines with proxies, comma-separated. Only these may connect to instances, as this machine sees their addresses. At most a /8 each. All workers of a host need the same list.',
     ),
   EPHEMERA_SUBNET: z
     .string()

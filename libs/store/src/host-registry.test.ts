@@ -204,7 +204,12 @@ test('addresses are looked up in the networks, and what is no address is in none
 test('of a host with published ports, only these ports of its address are admitted', async () => {
   const { keys, claimOf } = open();
   const registry = redisHostRegistry(redis, keys);
-  const published = { reach: 'published', ports: { first: 20_000, last: 20_009 } } as const;
+  const published = {
+    reach: 'published',
+    ports: { first: 20_000, last: 20_009 },
+    address: '10.0.0.21',
+    proxies: ['10.0.0.12/32', '10.0.0.11/32'],
+  } as const;
   const claim = { ...claimOf('a', ['10.0.0.21/32']), ...published };
   expect(await registry.register(claim, 'start')).toEqual(registered);
   const text = (await redis.get(keys.registration('a'))) ?? '';
@@ -215,14 +220,28 @@ test('of a host with published ports, only these ports of its address are admitt
   expect([0, 22, 19_999, 20_010].map((port) => admits(port))).toEqual([false, false, false, false]);
   expect(admits(20_000, '10.0.0.22')).toBe(false);
 
-  // All workers of a host have the same reach and ports.
-  const other = { kind: 'reach', reach: 'published', seenAt: expect.any(Number) as number };
-  for (const change of [{ reach: 'bridge' }, { ports: { first: 20_000, last: 20_010 } }] as const) {
-    const changed: HostClaim = { ...claim, ports: undefined, ...change };
+  // All workers of a host have the same reach, ports, address and proxies, in any order.
+  const changes: [Partial<HostClaim>, object][] = [
+    [
+      { reach: 'bridge', ports: undefined },
+      { setting: 'reach', value: 'published' },
+    ],
+    [{ ports: { first: 20_000, last: 20_010 } }, { setting: 'ports', value: '20000-20009' }],
+    [{ address: '10.0.0.22' }, { setting: 'address', value: '10.0.0.21' }],
+    [{ proxies: ['10.0.0.11/32'] }, { setting: 'proxies' }],
+  ];
+  for (const [change, refusal] of changes) {
     for (const mode of ['start', 'refresh'] as const) {
-      expect(await registry.register(changed, mode)).toEqual(other);
+      const reply = await registry.register({ ...claim, ...change }, mode);
+      expect(reply).toMatchObject({
+        kind: 'reach',
+        seenAt: expect.any(Number) as number,
+        ...refusal,
+      });
     }
   }
+  const reordered = { ...claim, proxies: ['10.0.0.11/32', '10.0.0.12/32'] };
+  expect(await registry.register(reordered, 'refresh')).toEqual(registered);
   expect(await redis.get(keys.registration('a'))).toBe(text);
 
   // The reach survives a release of the id, and the loss of a network to another host.
@@ -231,4 +250,47 @@ test('of a host with published ports, only these ports of its address are admitt
   // After the release of the last worker, the next one may have another reach.
   expect(await registry.register({ ...claimOf('a', [ONE]) }, 'start')).toEqual(registered);
   expect(await redis.get(keys.registration('a'))).not.toContain('reach');
+});
+
+test('two hosts may have one network of containers, but none where proxies of the other connect', async () => {
+  const { claimOf, keys, silence } = open();
+  const registry = redisHostRegistry(redis, keys);
+  const published = (host: string, address: string, containers: string[]): HostClaim => ({
+    ...claimOf(host, [`${address}/32`]),
+    ...{ reach: 'published', containers },
+  });
+  const start = (claim: HostClaim) => registry.register(claim, 'start');
+  const refresh = (claim: HostClaim) => registry.register(claim, 'refresh');
+  expect(await start(published('a', '10.0.0.21', [ONE]))).toEqual(registered);
+  expect(await start(published('b', '10.0.0.22', [ONE]))).toEqual(registered);
+  // A host with `bridge` or `routed`, before and after.
+  expect(await start(claimOf('c', [ONE]))).toMatchObject({
+    kind: 'overlap',
+    overlaps: [{ network: ONE, otherNetwork: ONE }],
+  });
+  expect(await start(claimOf('c', [TWO]))).toEqual(registered);
+  const refused = {
+    kind: 'overlap',
+    overlaps: [{ network: TWO, otherHost: 'c', otherNetwork: TWO }],
+  };
+  expect(await start(published('d', '10.0.0.23', [TWO]))).toMatchObject(refused);
+  // A further network.
+  const both = published('a', '10.0.0.21', [ONE, TWO]);
+  expect(await refresh(both)).toMatchObject(refused);
+  // An address in a network of containers: its machine would not send a connection to another one.
+  expect(await start(published('d', '10.231.0.9', []))).toMatchObject({
+    overlaps: [{ network: '10.231.0.9/32', otherNetwork: ONE }],
+  });
+  expect(await registry.networksOf(['a'])).toEqual([['10.0.0.21/32']]);
+  // A release keeps the networks, and dead hosts lose them.
+  await registry.register(both, 'release');
+  expect(await start(claimOf('d', [ONE]))).toMatchObject({ kind: 'overlap' });
+  await silence('a', 16_000);
+  await silence('b', 16_000);
+  expect(await start(claimOf('d', [ONE]))).toEqual(registered);
+  expect(await registry.networksOf(['a', 'd'])).toEqual([['10.0.0.21/32'], [ONE]]);
+  expect(await refresh(published('a', '10.0.0.21', [ONE]))).toMatchObject({
+    kind: 'overlap',
+    overlaps: [{ network: ONE, otherHost: 'd' }],
+  });
 });

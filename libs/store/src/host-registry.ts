@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { BlockList, isIP } from 'node:net';
 import type { Endpoint, Reach } from '@ephemera/domain';
 import type { Redis } from 'ioredis';
@@ -23,11 +24,23 @@ export interface HostClaim {
   readonly previousNetworkId?: string | undefined;
   /** Where proxies connect to its instances, IPv4 CIDR: its networks, or its published address. */
   readonly networks: readonly string[];
+  /**
+   * The networks of its containers that proxies do not connect to, IPv4 CIDR. Several hosts may have
+   * the same one, but none overlaps `networks` of another host. Default: none.
+   */
+  readonly containers?: readonly string[] | undefined;
   /** Default: `bridge`. */
   readonly reach?: Reach | undefined;
   /** The published ports. Undefined: every port leads to an instance. */
   readonly ports?: PortRange | undefined;
+  /** The published address. */
+  readonly address?: string | undefined;
+  /** The IPv4 ranges of its proxies, in any order. */
+  readonly proxies?: readonly string[] | undefined;
 }
+
+/** A setting that all workers of a host have in common. */
+export type SharedSetting = 'reach' | 'ports' | 'address' | 'proxies';
 
 /** A range of TCP ports, both ends included. */
 export interface PortRange {
@@ -49,10 +62,19 @@ export type RegisterReply =
   | { readonly kind: 'overlap'; readonly overlaps: readonly NetworkOverlap[] }
   /** Another live daemon has this host id. */
   | { readonly kind: 'taken'; readonly by: Fingerprint; readonly seenAt: number }
-  /** A live worker of this host has registered another reach, or other ports. */
-  | { readonly kind: 'reach'; readonly reach: Reach; readonly seenAt: number };
+  /** A live worker of this host has registered another value. */
+  | {
+      readonly kind: 'reach';
+      readonly setting: SharedSetting;
+      /** The registered value; of `proxies` a hash. Empty: none. */
+      readonly value: string;
+      readonly seenAt: number;
+    };
 
-/** The networks and fingerprints of all hosts: no two live hosts share an address or an id. */
+/**
+ * The networks and fingerprints of all hosts: no two live hosts share an id or an address at which
+ * proxies connect, and none has containers at such an address of another.
+ */
 export interface HostRegistry {
   /**
    * Registers a host and records a heartbeat of it, in one step.
@@ -76,14 +98,15 @@ export function redisHostRegistry(redis: Redis, keys: Keys): HostRegistry {
   return {
     async register(claim, mode) {
       const { host, fingerprint, previousNetworkId = '', networks } = claim;
-      const { reach = 'bridge', ports } = claim;
+      const { reach = 'bridge', ports, address = '', proxies = [], containers = [] } = claim;
       const [kind, ...rest] = (await runScript(
         redis,
         script,
         [keys.hosts, keys.registration(host)],
         [
           ...[host, fingerprint.bootId, fingerprint.networkId, previousNetworkId, mode, reach],
-          ...[ports ? `${ports.first}-${ports.last}` : '', ...networks],
+          ...[ports ? `${ports.first}-${ports.last}` : '', address, hashOf(proxies)],
+          ...[networks.length, ...networks, ...containers],
         ],
       )) as string[];
       if (kind === 'registered') return { kind };
@@ -92,8 +115,8 @@ export function redisHostRegistry(redis: Redis, keys: Keys): HostRegistry {
         return { kind, by: { bootId, networkId }, seenAt: Number(seenAt) };
       }
       if (kind === 'reach') {
-        const [registered, seenAt] = rest;
-        return { kind, reach: registered as Reach, seenAt: Number(seenAt) };
+        const [setting, value = '', seenAt] = rest;
+        return { kind, setting: setting as SharedSetting, value, seenAt: Number(seenAt) };
       }
       const overlaps: NetworkOverlap[] = [];
       for (let i = 0; i + 3 < rest.length; i += 4) {
@@ -109,6 +132,13 @@ export function redisHostRegistry(redis: Redis, keys: Keys): HostRegistry {
       return texts.map(registeredNetworks);
     },
   };
+}
+
+/** Empty for an empty list. */
+function hashOf(ranges: readonly string[]): string {
+  if (ranges.length === 0) return '';
+  const list = [...new Set(ranges)].sort().join(',');
+  return createHash('sha256').update(list).digest('hex').slice(0, 16);
 }
 
 /** The part of a registration that readers need. */

@@ -86,10 +86,10 @@ test('a start fails if a live daemon has the id, and the message names the fix',
 });
 
 describe('with published ports', () => {
-  const published = (address: string): HostReach => ({
+  const published = (address: string, proxies = ['10.0.0.11/32']): HostReach => ({
     kind: 'published',
     ports: { first: 20_000, last: 20_099 },
-    proxies: ['10.0.0.11/32'],
+    proxies,
     address,
   });
 
@@ -103,11 +103,30 @@ describe('with published ports', () => {
     await expect(clone).rejects.toThrow(/EPHEMERA_ADVERTISE is 10\.0\.0\.21.*of the host a/);
   });
 
-  test('a further network is used without a registration', async () => {
-    const first = worker('a', { reach: published('10.0.0.21') });
+  test('none has containers in a network of a host with another reach', async () => {
+    await worker('a', { subnets: [TWO] }).start();
+    const first = worker('b', { reach: published('10.0.0.22') });
     await first.start();
-    expect(await first.claim({ id: 'more', name: 'ephemera.2', subnet: TWO })).toBeUndefined();
-    expect(await first.options.registry.networksOf(['a'])).toEqual([['10.0.0.21/32']]);
+    expect(await first.claim({ id: 'more', name: 'ephemera.2', subnet: TWO })).toMatch(
+      /10\.232\.0\.0\/16 of the host b overlaps .* of the host a/,
+    );
+    const three = { id: 'more', name: 'ephemera.2', subnet: '10.233.0.0/16' };
+    expect(await first.claim(three)).toBeUndefined();
+    expect(await first.options.registry.networksOf(['b'])).toEqual([['10.0.0.22/32']]);
+    const bridge = worker('c', { subnets: [ONE] }).start();
+    await expect(bridge).rejects.toThrow(
+      /10\.231\.0\.0\/16 of the host c overlaps .* of the host b/,
+    );
+  });
+
+  test('all workers of a host have the same address and the same proxies', async () => {
+    await worker('a', { reach: published('10.0.0.21') }).start();
+    const moved = worker('a', { reach: published('10.0.0.22') }).start();
+    await expect(moved).rejects.toThrow(
+      /EPHEMERA_ADVERTISE is 10\.0\.0\.22, .*has 10\.0\.0\.21.*stop all of them/,
+    );
+    const wider = worker('a', { reach: published('10.0.0.21', ['10.0.0.0/24']) }).start();
+    await expect(wider).rejects.toThrow(/EPHEMERA_PROXIES is 10\.0\.0\.0\/24, .*another list/);
   });
 
   test('a worker with another reach than its host does not start, and one that runs stops', async () => {
@@ -115,7 +134,7 @@ describe('with published ports', () => {
     await first.start();
     const second = worker('a', { reach: published('10.0.0.21') });
     await expect(second.start()).rejects.toThrow(
-      /EPHEMERA_REACH is published, and another worker of the host a.*bridge.*start them again/,
+      /EPHEMERA_REACH is published, and another worker of the host a.*bridge.*stop all of them/,
     );
     // As if the first worker had sent no heartbeat for a while.
     await first.silence(15_500);

@@ -2,7 +2,13 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BootError } from '@ephemera/domain';
 import type { Logger } from '@ephemera/process';
-import type { HostClaim, HostRegistry, NetworkOverlap, RegisterReply } from '@ephemera/store';
+import type {
+  HostClaim,
+  HostRegistry,
+  NetworkOverlap,
+  RegisterReply,
+  SharedSetting,
+} from '@ephemera/store';
 import { type InstancesNetwork, networkIndexOf } from './docker/instances-network.ts';
 import { BRIDGE } from './host-reach.ts';
 import type { HostReach } from './host-reach.ts';
@@ -174,14 +180,26 @@ export function hostRegistration(options: HostRegistrationOptions): HostRegistra
   };
 }
 
-/** What of a host proxies may connect to. With published ports, its networks need not be unique. */
+/**
+ * Where proxies connect to, and the networks of the containers. With published ports, several hosts
+ * may have the same networks, because no proxy connects to them.
+ */
 function endpointsOf(
   reach: HostReach,
   networks: readonly Network[],
-): Pick<HostClaim, 'reach' | 'ports' | 'networks'> {
-  const { kind } = reach;
-  if (kind !== 'published') return { reach: kind, networks: networks.map(({ subnet }) => subnet) };
-  return { reach: kind, ports: reach.ports, networks: [`${reach.address}/32`] };
+): Omit<HostClaim, 'host' | 'fingerprint' | 'previousNetworkId'> {
+  const subnets = networks.map(({ subnet }) => subnet);
+  switch (reach.kind) {
+    case 'bridge':
+      return { reach: reach.kind, networks: subnets };
+    case 'routed':
+      return { reach: reach.kind, proxies: reach.proxies, networks: subnets };
+    case 'published': {
+      const { kind, address, ports, proxies } = reach;
+      const endpoints = { networks: [`${address}/32`], containers: subnets };
+      return { reach: kind, address, ports, proxies, ...endpoints };
+    }
+  }
 }
 
 function keyOf({ network, otherHost }: NetworkOverlap): string {
@@ -230,12 +248,14 @@ function overlapSentence(
 function refusalSentence(
   host: string,
   reply: Extract<RegisterReply, { kind: 'taken' | 'reach' }>,
-  { kind }: HostReach,
+  reach: HostReach,
 ): string {
   if (reply.kind === 'reach') {
+    const { name, value } = settingOf(reach, reply.setting);
+    const theirs = reply.setting === 'proxies' ? 'another list' : reply.value || 'none';
     return (
-      `EPHEMERA_REACH is ${kind}, and another worker of the host ${host}, which is alive, has ${reply.reach} or other ` +
-      'EPHEMERA_PUBLISHED_PORTS. All workers of a host need the same values: stop all of them, and start them again.'
+      `${name} is ${value || 'not set'}, and another worker of the host ${host}, which is alive, has ${theirs}. ` +
+      'All workers of a host need the same value. To change it, stop all of them, then start them with the new value.'
     );
   }
   return (
@@ -243,4 +263,23 @@ function refusalSentence(
     "15 s old. Two daemons under one host id would end each other's instances. Set " +
     'EPHEMERA_HOST_ID to a different name on each machine, and start this worker again.'
   );
+}
+
+function settingOf(reach: HostReach, setting: SharedSetting): { name: string; value: string } {
+  const published = reach.kind === 'published' ? reach : undefined;
+  switch (setting) {
+    case 'reach':
+      return { name: 'EPHEMERA_REACH', value: reach.kind };
+    case 'ports': {
+      const value = published && `${published.ports.first}-${published.ports.last}`;
+      return { name: 'EPHEMERA_PUBLISHED_PORTS', value: value ?? '' };
+    }
+    case 'address':
+      return { name: 'EPHEMERA_ADVERTISE', value: published?.address ?? '' };
+    case 'proxies':
+      return {
+        name: 'EPHEMERA_PROXIES',
+        value: reach.kind === 'bridge' ? '' : reach.proxies.join(','),
+      };
+  }
 }
