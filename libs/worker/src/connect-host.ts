@@ -10,8 +10,9 @@ import type { connectDocker, DockerClient as Docker } from './docker/docker-clie
 import { answerNamesHere, answerNamesInHostNetwork } from './docker/gateway-names.ts';
 import type { GatewayNames } from './docker/gateway-names.ts';
 import { DIRECT_ROUTING, requireDirectRouting } from './docker/direct-routing.ts';
-import { ensureNetwork } from './docker/instances-network.ts';
+import { ensureNetwork, findNetworks } from './docker/instances-network.ts';
 import { instancesNetworks } from './docker/instances-networks.ts';
+import type { InstancesNetworks } from './docker/instances-networks.ts';
 import { runInHostNetwork } from './docker/run-on-host.ts';
 import type { EgressRules } from './firewall-rules.ts';
 import { createFirewall, runHere } from './firewall.ts';
@@ -96,40 +97,53 @@ export async function connectHost(
   const isRouted = config.reach?.kind === 'routed';
   const networkOptions = isRouted ? DIRECT_ROUTING : {};
   const creation = { options: networkOptions };
-  const firewall = await createFirewall({
-    network: await ensureNetwork(docker, namespace, config.subnets, 0, creation),
-    mode: config.firewall,
-    egress: config.egress,
-    ...(config.reach && { reach: config.reach }),
-    runOnHost:
-      firewallImage === undefined ? runHere : runInHostNetwork(docker, namespace, firewallImage),
-    names,
-    logger,
-  });
-  const networks = await instancesNetworks({
-    docker,
-    namespace,
-    subnets: config.subnets,
-    portsPerNetwork: config.networkInstances,
-    prepare: (network) => firewall.secure(network),
-    claim: (network) => registration.claim(network),
-    keep: (found) => firewall.keep(found),
-    networkOptions,
-    logger,
-  });
-  if (isRouted) await requireDirectRouting(docker, networks.all);
-  // Register before any change: another daemon may use the same host id.
+  const network = await ensureNetwork(docker, namespace, config.subnets, 0, creation);
+  const found = await findNetworks(docker, namespace);
+  if (isRouted) await requireDirectRouting(docker, found);
+  const managed: { networks?: InstancesNetworks } = {};
+  // Register before any change: another daemon may use the same host id, and another worker of this
+  // host may have set rules for another reach.
   const registration: HostRegistration = hostRegistration({
     registry: store.hostRegistry,
     host,
     bootId: await readBootId(),
-    networks: () => networks.all,
+    networks: () => managed.networks?.all ?? found,
     reach: config.reach,
-    recheck: () => networks.refresh(),
+    recheck: async () => managed.networks?.refresh(),
     logger,
   });
   await registration.start();
   shutdown.onShutdown('registration', () => registration.release());
+  const prepare = async () => {
+    const firewall = await createFirewall({
+      network,
+      mode: config.firewall,
+      egress: config.egress,
+      ...(config.reach && { reach: config.reach }),
+      runOnHost:
+        firewallImage === undefined ? runHere : runInHostNetwork(docker, namespace, firewallImage),
+      names,
+      logger,
+    });
+    const networks = await instancesNetworks({
+      docker,
+      namespace,
+      subnets: config.subnets,
+      portsPerNetwork: config.networkInstances,
+      prepare: (item) => firewall.secure(item),
+      claim: (item) => registration.claim(item),
+      keep: (items) => firewall.keep(items),
+      networkOptions,
+      logger,
+    });
+    return { firewall, networks };
+  };
+  const { firewall, networks } = await prepare().catch(async (error: unknown) => {
+    // So that a worker with a corrected setting need not wait for the heartbeat to expire.
+    await registration.release().catch(() => undefined);
+    throw error;
+  });
+  managed.networks = networks;
   let registeredAt = performance.now();
   const capacity = await hostCapacity(docker, config.capacity);
   let [capacityText, capacityAt] = ['', 0];

@@ -2,7 +2,9 @@ import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { createLogger } from '@ephemera/process';
 import { describeNetwork } from './docker/instances-network.ts';
+import { createFirewall } from './firewall.ts';
 import { firewallRemovalScript, firewallScript } from './firewall-rules.ts';
 
 // Runs in a network namespace with both iptables backends, DOCKER-USER chain and bridge. The daemon
@@ -115,23 +117,25 @@ test('fails if the daemon sets no iptables rules', async () => {
   expect((await all('iptables')).join()).not.toContain('EPHEMERA');
 });
 
-test('fails if the published address is not one of this machine', async () => {
+test('fails if the published address is not one of this machine, after the rules are set', async () => {
   await daemonUses('iptables');
   const ports = { first: 20_000, last: 20_099 };
   const at = (address: string) => {
     const reach = { kind: 'published', address, ports, proxies: ['10.0.0.11/32'] } as const;
     const egress = { resolvers: [], blocked: [] };
-    return there('sh', '-c', firewallScript(network, egress, undefined, reach));
+    const runOnHost = (text: string) => there('sh', '-c', text);
+    const logger = createLogger('test', 'silent');
+    return createFirewall({ network, mode: 'auto', egress, reach, runOnHost, logger });
   };
   await there('ip', 'address', 'add', '10.0.0.21/24', 'dev', 'eph0');
   await there('ip', 'link', 'set', 'eph0', 'up');
   // Neither a part of the address, nor another address or the broadcast address of its network.
-  for (const other of ['10.0.0.2', '10.0.0.22', '10.0.0.255', '0.0.0.0']) {
+  for (const other of ['10.0.0.2', '10.0.0.22', '0.0.0.0', '10.0.0.255']) {
     await expect(at(other)).rejects.toThrow(
       `EPHEMERA_ADVERTISE is ${other}, which is not an address of this machine`,
     );
   }
-  expect((await all('iptables')).join()).not.toContain('EPHEMERA');
+  expect((await all('iptables')).join()).toContain('-d 10.0.0.255/32 ! -i eph0');
   await at('10.0.0.21');
   expect((await all('iptables')).join()).toContain('-d 10.0.0.21/32 ! -i eph0');
 });

@@ -1,7 +1,8 @@
 import { BLOCKED_RANGES } from './blocked-ranges.ts';
 import type { InstancesNetwork } from './docker/instances-network.ts';
+import { BRIDGE } from './host-reach.ts';
 import type { HostReach } from './host-reach.ts';
-import { checkReachScript, reachRules, reject } from './reach-rules.ts';
+import { reachRules, reject } from './reach-rules.ts';
 
 /** The egress settings of a worker. */
 export interface EgressRules {
@@ -9,6 +10,14 @@ export interface EgressRules {
   readonly resolvers: readonly string[];
   /** Blocked ranges in addition to `BLOCKED_RANGES`. */
   readonly blocked: readonly string[];
+}
+
+/** What the rules of a bridge take from its host. */
+export interface HostRules {
+  /** Default: `bridge`. */
+  readonly reach?: HostReach;
+  /** The bridges of the other networks for instances. Default: none. */
+  readonly otherBridges?: readonly string[];
 }
 
 /**
@@ -43,9 +52,9 @@ export function firewallScript(
   network: InstancesNetwork,
   egress: EgressRules,
   namesPort?: number,
-  reach: HostReach = { kind: 'bridge' },
+  { reach = BRIDGE, otherBridges = [] }: HostRules = {},
 ): string {
-  const admitted = reachRules(network, reach);
+  const admitted = reachRules(network, reach, otherBridges);
   const { forward, input, names, raw } = chainsOf(network);
   const { bridge, gateway, infrastructure, open } = network;
   const known = '-m conntrack --ctstate ESTABLISHED,RELATED';
@@ -56,7 +65,6 @@ export function firewallScript(
   return [
     'set -e',
     checkHostScript(bridge),
-    checkReachScript(reach),
     PUT_FIRST_SCRIPT,
     ...fill('iptables', forward, [
       `-i ${bridge} -o ${bridge} -s ${infrastructure} -j ACCEPT`,

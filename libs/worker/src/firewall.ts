@@ -9,6 +9,7 @@ import { firewallRemovalScript, firewallScript } from './firewall-rules.ts';
 import type { EgressRules } from './firewall-rules.ts';
 import { BRIDGE } from './host-reach.ts';
 import type { HostReach } from './host-reach.ts';
+import { checkReachScript } from './reach-rules.ts';
 import type { StartCheck } from './start-checks.ts';
 
 /** How long the rules wait for the responder to names. Without it, the next check adds its rules. */
@@ -77,15 +78,17 @@ export async function createFirewall(options: {
 
   /** The script of a network. Isolation does not depend on the responder. */
   const scriptOf = async (network: InstancesNetwork) => {
+    const bridges = Array.from(networks.values(), ({ bridge }) => bridge);
+    const rules = { reach, otherBridges: bridges.filter((other) => other !== network.bridge) };
     try {
       const port =
         responders && (await pTimeout(responders.ensure(network), { milliseconds: NAMES_WAIT_MS }));
       if (port !== undefined) namesPorts.set(network.name, port);
-      return { script: firewallScript(network, egress, port, reach) };
+      return { script: firewallScript(network, egress, port, rules) };
     } catch (error) {
       // A daemon that is slow to answer does not stop a responder that runs.
       const port = namesPorts.get(network.name);
-      return { script: firewallScript(network, egress, port, reach), error };
+      return { script: firewallScript(network, egress, port, rules), error };
     }
   };
 
@@ -107,7 +110,9 @@ export async function createFirewall(options: {
     const chosen = [...networks.values()];
     try {
       const scripts = await Promise.all(chosen.map(scriptOf));
-      const output = await runOnHost(scripts.map(({ script }) => script).join('\n'));
+      // The check is last: an address that the machine has lost does not keep rules from being set.
+      const all = [...scripts.map(({ script }) => script), checkReachScript(reach)];
+      const output = await runOnHost(all.join('\n'));
       reportNames(scripts.find(({ error }) => error !== undefined)?.error);
       if (lastFault !== undefined) logger.info('firewall rules could be set again');
       lastFault = undefined;

@@ -56,6 +56,12 @@ describe('is refused:', () => {
     ['routed without proxies', { ...settings, reach: 'routed' }, ['EPHEMERA_PROXIES']],
     ['published without a firewall', { ...published, firewall: 'off' }, ['EPHEMERA_FIREWALL']],
     ['every address as a proxy', { ...published, proxies: ['0.0.0.0/0'] }, ['EPHEMERA_PROXIES']],
+    [
+      'every address in two ranges',
+      { ...published, proxies: ['10.0.0.11/32', '0.0.0.0/1', '128.0.0.0/1'] },
+      ['EPHEMERA_PROXIES'],
+    ],
+    ['a range wider than /8', { ...published, proxies: ['10.0.0.0/7'] }, ['EPHEMERA_PROXIES']],
     ['a public address', { ...published, advertise: '203.0.113.7' }, ['EPHEMERA_ADVERTISE']],
     ['proxies without a reach', { ...settings, proxies: PROXIES }, ['EPHEMERA_PROXIES']],
     ['an address without a reach', { ...settings, advertise: '10.0.0.21' }, ['EPHEMERA_ADVERTISE']],

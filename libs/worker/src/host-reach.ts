@@ -33,6 +33,9 @@ export interface ReachSettings {
 /** Default of `EPHEMERA_PUBLISHED_PORTS`: below the ports that Linux gives to outgoing connections. */
 export const PUBLISHED_PORTS: PortRange = { first: 20_000, last: 32_767 };
 
+/** The widest range of proxies, such as `10.0.0.0/8`. A few wider ones would admit every address. */
+const MIN_PREFIX = 8;
+
 /** Parses `20000-32767`. Undefined if the text is no range of ports from 1,024. */
 export function parsePortRange(text: string): PortRange | undefined {
   const [, from, to] = /^(\d{4,5})-(\d{4,5})$/.exec(text) ?? [];
@@ -72,8 +75,9 @@ function* reachIssues(settings: ReachSettings): Generator<Issue> {
       `must not be off with EPHEMERA_REACH=${reach}: without the firewall rules, every machine could connect to the instances`,
     );
   }
-  if (proxies?.some((range) => range.endsWith('/0')) === true) {
-    yield issue('EPHEMERA_PROXIES', 'must not contain a range of all addresses');
+  const wide = proxies?.find((range) => Number(range.split('/')[1]) < MIN_PREFIX);
+  if (wide !== undefined) {
+    yield issue('EPHEMERA_PROXIES', `${wide} is wider than /${MIN_PREFIX}`);
   }
   const isLocal = advertise !== undefined && isInRanges(advertise, ['127.0.0.0/8']);
   if (proxies === undefined && !(reach === 'published' && isLocal)) {

@@ -3,21 +3,33 @@ import { reachRules } from './reach-rules.ts';
 
 // The rules as text. The end-to-end tests probe what they do, from other machines.
 
-const network = { bridge: 'eph0' };
+const network = { bridge: 'eph0', infrastructure: '10.231.0.0/24' };
 const INTO = '! -i eph0 -o eph0';
-const drop = `${INTO} -m conntrack ! --ctstate ESTABLISHED,RELATED,DNAT -j DROP`;
+const known = `${INTO} -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN`;
+const others = [
+  `${INTO} -d 10.231.0.0/24 -m conntrack --ctstate DNAT -j RETURN`,
+  `${INTO} -m conntrack --ctstate DNAT -p tcp -j REJECT --reject-with tcp-reset`,
+  `${INTO} -m conntrack --ctstate DNAT -j REJECT`,
+  `${INTO} -j DROP`,
+];
 
-test('bridge: no other machine connects to the address of a container', () => {
-  expect(reachRules(network, { kind: 'bridge' })).toEqual({ forward: [drop], input: [] });
+test('bridge: no other machine connects to an instance', () => {
+  expect(reachRules(network, { kind: 'bridge' })).toEqual({
+    forward: [known, ...others],
+    input: [],
+  });
 });
 
 test('routed: only proxies connect, and only by TCP', () => {
   const proxies = ['10.0.0.11/32', '10.0.1.0/24'];
-  expect(reachRules(network, { kind: 'routed', proxies })).toEqual({
+  expect(reachRules(network, { kind: 'routed', proxies }, ['eph1'])).toEqual({
     forward: [
-      `${INTO} -s 10.0.0.11/32 -p tcp -j ACCEPT`,
-      `${INTO} -s 10.0.1.0/24 -p tcp -j ACCEPT`,
-      drop,
+      '-i eph1 -o eph0 -p tcp -j REJECT --reject-with tcp-reset',
+      '-i eph1 -o eph0 -j REJECT',
+      `${INTO} -s 10.0.0.11/32 -p tcp -m conntrack ! --ctstate DNAT -j ACCEPT`,
+      `${INTO} -s 10.0.1.0/24 -p tcp -m conntrack ! --ctstate DNAT -j ACCEPT`,
+      known,
+      ...others,
     ],
     input: [],
   });

@@ -104,7 +104,7 @@ export async function instancesNetworks(options: NetworksOptions): Promise<Insta
       all.some((it) => isDeepStrictEqual(it, instancesNetwork));
     const usable: InstancesNetwork[] = [];
     for (const instancesNetwork of found) {
-      // At the start, all networks are registered together later.
+      // At the start, all networks have been registered together.
       const refusal =
         isStart || isUnchanged(instancesNetwork)
           ? undefined
