@@ -240,6 +240,17 @@ describe.each(['published', 'routed'] as const)('with reach %s', (reach) => {
 
   test('no other machine connects to an instance', isolated);
 
+  test('a worker without the reach of its host does not start, and changes no rule', async () => {
+    const [host] = cluster.hosts;
+    const settings = { EPHEMERA_REACH: 'bridge', EPHEMERA_PROXIES: '', EPHEMERA_ADVERTISE: '' };
+    await expect(host?.startWorker(settings)).rejects.toThrow(
+      `EPHEMERA_REACH is bridge, and another worker of the host h1, which is alive, has ${reach}`,
+    );
+    const id = first.get('h1') ?? '';
+    expect(await own(id)).toBe(id);
+    await isolated();
+  });
+
   test('no instance connects to another one, to the control plane, or to its host', async () => {
     const [one, two] = cluster.hosts;
     if (!one || !two) throw new Error('there are two hosts');
@@ -297,10 +308,13 @@ test('a worker does not start with the address of another machine', async () => 
   });
   try {
     const [host] = cluster.hosts;
+    if (host) await endProcess(host.worker.child);
     const settings = { EPHEMERA_ADVERTISE: cluster.front.address };
     await expect(host?.startWorker(settings)).rejects.toThrow(
       `EPHEMERA_ADVERTISE is ${cluster.front.address}, which is not an address of this machine`,
     );
+    // The refused worker has released the host id.
+    await host?.startWorker();
   } finally {
     await cluster.stop();
     await rm(folder, { recursive: true });
