@@ -44,6 +44,11 @@ export interface FileList {
   readonly isTruncated: boolean;
 }
 
+/** A transfer in which no byte moves for so long is ended, ms. */
+export const FILE_STALL_MS = 60_000;
+/** A removal or a move that takes longer is ended, ms. */
+export const FILE_CHANGE_MS = 600_000;
+
 /** Headers by which a worker describes the file that it sends. */
 export const FILE_HEADERS = {
   /** Entity tag, without quotes. */

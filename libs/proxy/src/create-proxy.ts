@@ -20,6 +20,7 @@ import { cellDependencies, connectCell } from './cell.ts';
 import type { CellConfig, CellDependencies } from './cell.ts';
 import { createAdminApi } from './control-plane/admin-api.ts';
 import { UPLOAD_TIMEOUT_MS } from './control-plane/files-api.ts';
+import { limitRequestTime } from './control-plane/request-time.ts';
 import { limitConnections, maxAdminConnections } from './data-plane/connection-limits.ts';
 import { createPublicServer } from './data-plane/public-server.ts';
 import { createUpstreamPools } from './data-plane/upstream/pool.ts';
@@ -206,6 +207,7 @@ async function startProxy(
     renewPorts: { ...ids, now },
   }).callback();
   const admin = createServer({ requestTimeout: UPLOAD_TIMEOUT_MS }, inFlight.track(administer));
+  limitRequestTime(admin);
   // Followed logs, events and commands may hold connections for hours.
   limitConnections(admin, { total: maxAdminConnections(), trusted: connections.trusted, logger });
   lingerOnClose(admin);

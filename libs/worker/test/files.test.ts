@@ -1,17 +1,21 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, request } from 'node:http';
-import type { IncomingMessage } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import type { Instance, Template } from '@ephemera/domain';
 import type { FileList, FileResult } from '@ephemera/lifecycle';
 import { createLogger } from '@ephemera/process';
 import { waitFor } from '@ephemera/test-support';
+import { pack } from 'tar-stream';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { execProcesses } from '../src/docker/exec-processes.ts';
+import { filesHelper, removeHelperVolumes } from '../src/docker/files-helper.ts';
 import { runCommand } from '../src/docker/run-command.ts';
 import { createExecEngine } from '../src/exec/exec-engine.ts';
+import { limitCalls } from '../src/exec/limit-calls.ts';
 import { fileOperations } from '../src/files/file-operations.ts';
+import { FILE_LIMITS } from '../src/files/file-run.ts';
 import { assignedInstance, openDocker } from './docker-fixture.ts';
 import type { DockerFixture } from './docker-fixture.ts';
 import { execInside } from './exec-inside.ts';
@@ -45,7 +49,8 @@ afterAll(async () => {
 });
 
 /** The operations on the instance, behind a server as the host interface is one. */
-async function serve() {
+async function serve(limits = FILE_LIMITS) {
+  let pending = 0;
   const used: string[] = [];
   const engine = createExecEngine({
     containerOf: () => Promise.resolve(containerId),
@@ -59,17 +64,19 @@ async function serve() {
     fingerprint: randomBytes(32).toString('hex'),
     logger: createLogger('test', 'silent'),
   });
-  const operations = new Map(fileOperations(engine));
+  const operations = new Map(fileOperations(engine, limitCalls(), limits));
   const server = createServer((req, res) => {
     const { pathname, searchParams: query } = new URL(req.url ?? '', 'http://worker');
     const closing = new AbortController();
     res.once('close', () => closing.abort());
     const { id, generation } = instance;
     const call = { id, generation, operation: pathname.slice(1), query, signal: closing.signal };
+    pending++;
     operations
       .get(call.operation)
       ?.answer?.(call, req, res)
-      .catch(() => res.destroy());
+      .catch(() => res.destroy())
+      .finally(() => pending--);
   }).listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));
   const { port } = server.address() as AddressInfo;
@@ -80,6 +87,8 @@ async function serve() {
   return {
     used,
     send,
+    /** Operations that have not ended. */
+    pending: () => pending,
     async close() {
       await engine.stop();
       server.closeAllConnections();
@@ -88,11 +97,15 @@ async function serve() {
   };
 }
 
-async function call(operation: string, query: Record<string, string>, body?: Buffer | string) {
-  const req = site.send(operation, query).end(body);
-  const res = await new Promise<IncomingMessage>((resolve, reject) => {
+function responseTo(req: ClientRequest): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
     req.once('response', resolve).once('error', reject);
   });
+}
+
+async function call(operation: string, query: Record<string, string>, body?: Buffer | string) {
+  const req = site.send(operation, query).end(body);
+  const res = await responseTo(req);
   return { headers: res.headers, bytes: await buffer(res) };
 }
 
@@ -255,4 +268,104 @@ test('no container without the setting has the program', async () => {
   const { Mounts } = await fixture.docker.getContainer(started.containerId).inspect();
   expect(Mounts.map(({ Destination }) => Destination)).not.toContain('/.ephemera');
   expect(await inside('touch /.ephemera/x 2>&1')).toContain('Read-only');
+});
+
+/** A server that ends stalled transfers soon. */
+async function impatient() {
+  const own = await serve({ ...FILE_LIMITS, stall: 1_000 });
+  onTestFinished(() => own.close());
+  return own;
+}
+
+test('an upload that stalls is refused, leaves nothing, and its connection ends', async () => {
+  const own = await impatient();
+  const req = own.send('file-write', { path: '/work/stall/file', limit: '100000000' });
+  req.write(Buffer.alloc(100_000));
+  const res = await responseTo(req);
+  const closed = new Promise((resolve) => req.on('error', () => undefined).once('close', resolve));
+  expect(JSON.parse((await buffer(res)).toString())).toMatchObject({
+    why: 'failed',
+    detail: 'no byte has moved for 1 seconds',
+  });
+  expect(await inside('ls -A /work/stall')).toBe('');
+  await closed;
+  expect(own.pending()).toBe(0);
+});
+
+test('a download that the client does not read is ended', async () => {
+  const own = await impatient();
+  await inside('dd if=/dev/zero of=/work/long bs=1M count=30');
+  const res = await responseTo(own.send('file-read', { path: '/work/long' }).end());
+  await waitFor('the end of the operation', () => own.pending() === 0);
+  await expect(buffer(res)).rejects.toThrow('aborted');
+  await inside('rm /work/long');
+});
+
+test('an upload that the script refuses is answered before its body has arrived', async () => {
+  await write('/work/early', 'x');
+  const query = { path: '/work/early', limit: '1000', new: 'new' };
+  const req = site.send('file-write', query).on('error', () => undefined);
+  req.write('x');
+  expect(JSON.parse((await buffer(await responseTo(req))).toString())).toEqual(
+    refusal('condition'),
+  );
+  req.destroy();
+});
+
+test('an image cannot bring its own program to the containers of others', async () => {
+  const { docker, namespace } = fixture;
+  const [, volume = ''] =
+    /(ephemera-files-\S+)/.exec(
+      (await docker.getContainer(containerId).inspect()).Mounts.map(({ Name }) => Name).join(' '),
+    ) ?? [];
+  const size = Number(await inside('stat -c %s /.ephemera/busybox'));
+  const image = `ephemera-test-files-${namespace}`;
+  const maker = await docker.createContainer({ Image: 'ephemera/demo' });
+  const files = pack();
+  files.entry({ name: '.ephemera/busybox', mode: 0o755 }, Buffer.alloc(size, 'x'));
+  files.entry({ name: '.ephemera/other' }, 'x');
+  files.finalize();
+  await maker.putArchive(files, { path: '/' });
+  await maker.commit({ repo: image });
+  await maker.remove();
+  onTestFinished(async () => {
+    await docker.getImage(image).remove({ force: true });
+  });
+
+  const other = `${namespace}-other`;
+  const name = volume.replace(namespace, other);
+  const fails: unknown[] = [];
+  onTestFinished(() => removeHelperVolumes(docker, other));
+  const mount = await filesHelper(docker, other, (error) => fails.push(error)).mountFor(image);
+  expect([fails, mount?.Source]).toEqual([[], name]);
+  expect(await look(name)).toEqual(['busybox', volume.slice(-16)]);
+
+  // A volume that has another program is repaired.
+  const Mounts = [{ Type: 'volume' as const, Source: name, Target: '/.ephemera' }];
+  await docker.getVolume(name).remove();
+  const making = { Image: image, HostConfig: { Mounts } };
+  await (await docker.createContainer(making)).remove({ v: true });
+  expect(await look(name)).not.toContain(volume.slice(-16));
+  await filesHelper(docker, other, (error) => fails.push(error)).mountFor(image);
+  expect(await look(name)).toContain(volume.slice(-16));
+  expect(fails).toEqual([]);
+
+  /** The files of a volume, and the begin of the hash of the program. */
+  async function look(Source: string): Promise<string[]> {
+    const container = await docker.createContainer({
+      Image: 'ephemera/demo',
+      Entrypoint: ['/bin/sh', '-c', 'ls -A /v; sha256sum /v/busybox | head -c 16'],
+      Cmd: [],
+      Tty: true,
+      HostConfig: { NetworkMode: 'none', Mounts: [{ Type: 'volume', Source, Target: '/v' }] },
+    });
+    try {
+      await container.start();
+      await container.wait();
+      const text = (await container.logs({ stdout: true })).toString();
+      return text.trim().split(/\s+/);
+    } finally {
+      await container.remove({ force: true, v: true });
+    }
+  }
 });

@@ -6,18 +6,24 @@ import { ApiError, principalKey } from '@ephemera/domain';
 import type { Instance } from '@ephemera/domain';
 import { principalOf, route } from '@ephemera/http';
 import type { BoundRoute } from '@ephemera/http';
-import { FILE_HEADERS } from '@ephemera/lifecycle';
+import { FILE_CHANGE_MS, FILE_HEADERS, FILE_STALL_MS } from '@ephemera/lifecycle';
 import type { ExecRefusal, FileList, FileRefusal, FileResult } from '@ephemera/lifecycle';
 import type { Context } from 'koa';
 import type { HostCall } from '../host-connection/host-connections.ts';
 import { countChange } from '../starting/count-request.ts';
 import { allowedInstance, askWorker, execRefusal } from './exec-api.ts';
 import type { ExecApi } from './exec-api.ts';
+import { extendRequestTime } from './request-time.ts';
 
+/** What the worker needs beyond its limits to end an operation and to say so, ms. */
+const MARGIN_MS = 30_000;
 /** Time that a worker has for its response, ms. */
-const RESPONSE_TIMEOUT_MS = 60_000;
+const RESPONSE_TIMEOUT_MS = FILE_STALL_MS + MARGIN_MS;
+const CHANGE_TIMEOUT_MS = FILE_CHANGE_MS + MARGIN_MS;
 /** An upload is answered at its end. The admin port ends requests that take longer. */
 export const UPLOAD_TIMEOUT_MS = 3_600_000;
+
+const WITHOUT_TRANSFER = { timeoutMs: CHANGE_TIMEOUT_MS } as const;
 
 /**
  * `/v1/instances/{id}/files`: files in the container of an instance. Who may run commands in it may
@@ -27,6 +33,8 @@ export const UPLOAD_TIMEOUT_MS = 3_600_000;
 export function fileRoutes(api: ExecApi): BoundRoute[] {
   const read = route(adminRoutes.readFile, async (ctx, { params, query, headers }) => {
     const { path } = query;
+    // A client that reads nothing holds what is already here.
+    ctx.res.setTimeout(FILE_STALL_MS + MARGIN_MS, () => ctx.res.destroy());
     if (query.list !== undefined) {
       const instance = await allowedInstance(api, ctx, params.id);
       const response = await ask(ctx, instance, 'file-list', { path });
@@ -52,6 +60,8 @@ export function fileRoutes(api: ExecApi): BoundRoute[] {
     const limit = await begin(ctx, params.id);
     const { path, mode = '' } = query;
     if (Number(ctx.req.headers['content-length'] ?? 0) > limit.bytes) throw tooLarge(limit.bytes);
+    // The worker ends an upload that has stalled.
+    extendRequestTime(ctx.req);
     const response = await ask(
       ctx,
       limit.instance,
@@ -70,7 +80,13 @@ export function fileRoutes(api: ExecApi): BoundRoute[] {
   const remove = route(adminRoutes.removeFile, async (ctx, { params, query }) => {
     const { instance } = await begin(ctx, params.id);
     const recursive = query.recursive === undefined ? '' : 'recursive';
-    const response = await ask(ctx, instance, 'file-remove', { path: query.path, recursive });
+    const response = await ask(
+      ctx,
+      instance,
+      'file-remove',
+      { path: query.path, recursive },
+      WITHOUT_TRANSFER,
+    );
     await resultOf<null>(instance, response);
     ctx.status = 204;
   });
@@ -79,7 +95,7 @@ export function fileRoutes(api: ExecApi): BoundRoute[] {
     const { instance } = await begin(ctx, params.id);
     const { from, to, replace = false } = body;
     const input = { path: from, to, replace: replace ? 'replace' : '' };
-    await resultOf<null>(instance, await ask(ctx, instance, 'file-move', input));
+    await resultOf<null>(instance, await ask(ctx, instance, 'file-move', input, WITHOUT_TRANSFER));
     ctx.status = 204;
   });
 

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { pipeline } from 'node:stream/promises';
 import type Docker from 'dockerode';
-import { pack } from 'tar-stream';
+import { extract, pack } from 'tar-stream';
 import { DEFAULT_TIMEOUT_MS } from '../limits.ts';
 import { ignoreStatus, withDeadline } from './docker-client.ts';
 import { removeAbandoned } from './helper-containers.ts';
@@ -16,6 +17,7 @@ const FOLDER = '/.ephemera';
 export const FILES_HELPER = `${FOLDER}/busybox`;
 
 const CANDIDATES = ['/bin/busybox', '/usr/bin/busybox'];
+const VOLUME_OPTIONS = { NoCopy: true, Labels: {}, DriverConfig: { Name: 'local', Options: {} } };
 /** ELF: the type of the program header that names a dynamic loader. */
 const PT_INTERP = 3;
 
@@ -61,7 +63,7 @@ export function filesHelper(
           Source: volume,
           Target: FOLDER,
           ReadOnly: true,
-          VolumeOptions: { NoCopy: true, Labels: {}, DriverConfig: { Name: 'local', Options: {} } },
+          VolumeOptions: VOLUME_OPTIONS,
         };
       } catch (error) {
         onError(error);
@@ -126,15 +128,14 @@ async function fill(
     Labels: helperLabels(namespace, 'files'),
     HostConfig: {
       NetworkMode: 'none',
-      Mounts: [{ Type: 'volume', Source: volume, Target: FOLDER }],
+      // Without `NoCopy`, the daemon fills an empty volume with what the image has there.
+      Mounts: [{ Type: 'volume', Source: volume, Target: FOLDER, VolumeOptions: VOLUME_OPTIONS }],
     },
   });
   const container = await withDeadline('files', DEFAULT_TIMEOUT_MS, making);
   try {
     await removeAbandoned(docker, { namespace, role: 'files', own: container.id });
-    const stat: Promise<unknown> = container.infoArchive({ path: FILES_HELPER });
-    const present = await ignoreStatus([404], withDeadline('files', DEFAULT_TIMEOUT_MS, stat));
-    if (sizeOf(present) !== content.length) {
+    if (!(await hasProgram(container, content))) {
       const archive = pack();
       archive.entry({ name: 'busybox', mode: 0o755 }, content);
       archive.finalize();
@@ -142,15 +143,24 @@ async function fill(
       await withDeadline('files', DEFAULT_TIMEOUT_MS, writing);
     }
   } finally {
-    const removal = container.remove({ force: true });
+    // The image may declare volumes of its own.
+    const removal = container.remove({ force: true, v: true });
     await withDeadline('files', DEFAULT_TIMEOUT_MS, removal).catch(() => undefined);
   }
 }
 
-/** The size in the header `X-Docker-Container-Path-Stat` (Docker Engine API, `ContainerArchiveInfo`). */
-function sizeOf(response: unknown): number | undefined {
-  const { headers } = (response ?? {}) as { readonly headers?: Readonly<Record<string, string>> };
-  const text = headers?.['x-docker-container-path-stat'];
-  if (text === undefined) return undefined;
-  return (JSON.parse(Buffer.from(text, 'base64').toString()) as { readonly size?: number }).size;
+/** Whether the volume has exactly this program. Whatever else is in its place is replaced. */
+async function hasProgram(container: Docker.Container, content: Buffer): Promise<boolean> {
+  const getting = container.getArchive({ path: FILES_HELPER });
+  const archive = await ignoreStatus([404], withDeadline('files', DEFAULT_TIMEOUT_MS, getting));
+  if (!archive) return false;
+  const hash = createHash('sha256');
+  const types: unknown[] = [];
+  const entries = extract().on('entry', ({ type }, stream, next) => {
+    types.push(type);
+    stream.on('data', (chunk: Buffer) => hash.update(chunk)).once('end', next);
+  });
+  await withDeadline('files', DEFAULT_TIMEOUT_MS, pipeline(archive, entries));
+  const isSame = hash.digest().equals(createHash('sha256').update(content).digest());
+  return isSame && types[0] === 'file';
 }

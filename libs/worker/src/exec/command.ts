@@ -192,16 +192,20 @@ export class Command {
 
   /**
    * Writes to the standard input, and waits until the command has capacity for more. Returns false if
-   * the input is closed.
+   * the input is closed, or if the signal aborts meanwhile.
    */
-  async writeBytes(bytes: Buffer): Promise<boolean> {
+  async writeBytes(bytes: Buffer, signal?: AbortSignal): Promise<boolean> {
     const { stream } = this.#started;
-    if (!this.#hasOpenInput || this.#hasClosed) return false;
+    if (!this.#hasOpenInput || this.#hasClosed || isAborted(signal)) return false;
     if (stream.write(bytes)) return true;
     const done = Promise.withResolvers<undefined>();
+    const onAbort = (): void => done.resolve(undefined);
     stream.once('drain', done.resolve).once('close', done.resolve);
+    signal?.addEventListener('abort', onAbort, { once: true });
     await done.promise;
     stream.off('drain', done.resolve).off('close', done.resolve);
+    signal?.removeEventListener('abort', onAbort);
+    if (isAborted(signal)) return false;
     return !this.#hasClosed;
   }
 
@@ -437,4 +441,8 @@ export class Command {
     this.#changed = Promise.withResolvers();
     resolve(undefined);
   }
+}
+
+function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true;
 }

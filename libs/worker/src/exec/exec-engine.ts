@@ -206,7 +206,10 @@ export function createExecEngine(ports: ExecPorts): ExecEngine {
       }
       const execId = `${workerId}${newId(randomBytes)}`;
       const started = await run(containerId, execId, request);
-      const command = new Command({ execId, target, containerId, request, started, processes });
+      // A slow client gets the whole of a file. The file operation ends a reader that has stalled.
+      const limits = isHidden ? { lastOutputLimitMs: Infinity } : {};
+      const parts = { execId, target, containerId, request, started, processes };
+      const command = new Command({ ...parts, ...limits });
       commands.set(execId, command);
       if (isHidden) hidden.add(command);
       prune();

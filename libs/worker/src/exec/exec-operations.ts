@@ -8,7 +8,7 @@ import type { HostCall } from '../host-interface/admit-request.ts';
 import type { HostOperation } from '../host-interface/host-interface.ts';
 import type { Command, ExecPart } from './command.ts';
 import type { ExecEngine } from './exec-engine.ts';
-import { MAX_CALLS_PER_HOST, MAX_CALLS_PER_INSTANCE } from './limits.ts';
+import { limitCalls } from './limit-calls.ts';
 
 const FROM_START: ExecOffsets = { stdout: 0, stderr: 0 };
 /** Interval of comments on a stream of events, by which a dead connection is noticed, ms. */
@@ -19,10 +19,12 @@ const HEARTBEAT_MS = 15_000;
  * `follow=1` in the query, a command that runs is answered as server-sent events. `wait` (ms) waits
  * for its end. The proxy has checked who may do that.
  *
- * A request may last as long as its command, so their number is limited, except of kills.
+ * A request may last as long as its command, so `limited` bounds their number, except of kills.
  */
-export function execOperations(engine: ExecEngine): [name: string, operation: HostOperation][] {
-  const limited = limitCalls();
+export function execOperations(
+  engine: ExecEngine,
+  limited = limitCalls(),
+): [name: string, operation: HostOperation][] {
   /** An operation on one command of the instance, `exec` in the query. */
   const onCommand = (
     act: (command: Command, call: HostCall, body: string) => Promise<ExecResult<null>>,
@@ -104,32 +106,6 @@ export function execOperations(engine: ExecEngine): [name: string, operation: Ho
       ),
     ],
   ];
-}
-
-/** Refuses calls beyond those that an instance, and the host, may have in progress at once. */
-function limitCalls(): (operation: HostOperation) => HostOperation {
-  const inProgress = new Map<string, number>();
-  let total = 0;
-  return ({ answer }) => ({
-    async answer(call, req, res) {
-      const { id } = call;
-      const count = inProgress.get(id) ?? 0;
-      if (count >= MAX_CALLS_PER_INSTANCE || total >= MAX_CALLS_PER_HOST) {
-        sendJson(res, { kind: 'refused', why: 'full' });
-        return;
-      }
-      inProgress.set(id, count + 1);
-      total++;
-      try {
-        await answer?.(call, req, res);
-      } finally {
-        total--;
-        const left = (inProgress.get(id) ?? 1) - 1;
-        if (left > 0) inProgress.set(id, left);
-        else inProgress.delete(id);
-      }
-    },
-  });
 }
 
 function sendJson(res: ServerResponse, result: ExecResult<unknown>): void {

@@ -12,6 +12,7 @@ import { fileOperations } from '../files/file-operations.ts';
 import { HEARTBEAT_INTERVAL_MS } from '../limits.ts';
 import { createExecEngine } from './exec-engine.ts';
 import { execOperations } from './exec-operations.ts';
+import { limitCalls } from './limit-calls.ts';
 import { createLiveWorkers, workerOf } from './live-workers.ts';
 
 interface ExecOptions {
@@ -43,15 +44,16 @@ export function startExec(options: ExecOptions, fingerprint: string) {
     ...{ processes, instances, fingerprint, logger },
     recordUse: options.recordUse,
   });
+  const limited = limitCalls();
   const workers = createLiveWorkers(2 * HEARTBEAT_INTERVAL_MS);
   /** Instances that may have commands of dead workers. Undefined: not read since workers changed. */
   let unsearched: Set<string> | undefined;
 
   return {
-    operations: [...execOperations(engine), ...fileOperations(engine)] as readonly [
-      name: string,
-      HostOperation,
-    ][],
+    operations: [
+      ...execOperations(engine, limited),
+      ...fileOperations(engine, limited),
+    ] as readonly [name: string, HostOperation][],
     stop: () => engine.stop(),
 
     /**

@@ -132,6 +132,7 @@ if [ "$($B stat -c %d -- "$from")" = "$($B stat -c %d -- .)" ]; then
 fi
 new="./$3"
 trap '$B rm -rf -- "$new"' EXIT
+trap 'exit 1' TERM
 $B cp -a -- "$from" "$new" || exit 1
 $B mv -f -T -- "$new" "$name" || exit 1
 $B rm -rf -- "$from"
