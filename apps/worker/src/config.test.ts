@@ -35,7 +35,7 @@ test.each([
   ['EPHEMERA_EGRESS_BLOCK', '10.0.0.1', /must be IPv4 ranges/],
   ['EPHEMERA_REACH', 'overlay', /bridge.*published.*routed/],
   ['EPHEMERA_ADVERTISE', 'host-b', 'must be an IPv4 address of this machine'],
-  ['EPHEMERA_PUBLISHED_PORTS', '80-90', 'is not a range of ports'],
+  ['EPHEMERA_PUBLISHED_PORTS', '80-90', 'is not a range of at least 4096 ports'],
   ['EPHEMERA_PROXIES', '10.0.0.11', 'must be IPv4 ranges'],
   ['EPHEMERA_WORKER_PORT', '99999', 'must be a port from 1 to 65535'],
   ['EPHEMERA_CPU_PERIOD', '2s', 'must be at most 1s'],

@@ -92,12 +92,12 @@ export const schema = z.object({
       if (range) return range;
       context.addIssue({
         code: 'custom',
-        message: `"${text}" is not a range of ports from 1024 to 65535, such as 20000-32767`,
+        message: `"${text}" is not a range of at least 4096 ports from 1024 to 65535, such as 20000-32767`,
       });
       return z.NEVER;
     })
     .describe(
-      'With `EPHEMERA_REACH=published`: the ports of `EPHEMERA_ADVERTISE` for instances, one for each port of a template. Nothing else may listen on them. The firewall rules admit only `EPHEMERA_PROXIES` to them.',
+      'With `EPHEMERA_REACH=published`: the ports of `EPHEMERA_ADVERTISE` for instances, one for each port of a template, at least 4096. Nothing else may listen on them. The firewall rules admit only `EPHEMERA_PROXIES` to them.',
     ),
   EPHEMERA_PROXIES: z
     .string()

@@ -77,9 +77,20 @@ describe('is refused:', () => {
   });
 });
 
-test('a range of ports is two unprivileged ports in order', () => {
+test('a range of ports is two unprivileged ports in order, with 4,096 ports or more', () => {
   expect(parsePortRange('20000-32767')).toEqual({ first: 20_000, last: 32_767 });
-  for (const text of ['80-90', '20000', '30000-20000', '20000-20000', '20000-70000', 'a-b', '']) {
+  expect(parsePortRange('20000-24095')).toEqual({ first: 20_000, last: 24_095 });
+  for (const text of [
+    '20000-24094',
+    '1000-20000',
+    '80-90',
+    '20000',
+    '30000-20000',
+    '20000-20000',
+    '20000-70000',
+    'a-b',
+    '',
+  ]) {
     expect(parsePortRange(text)).toBeUndefined();
   }
 });

@@ -36,11 +36,14 @@ export const PUBLISHED_PORTS: PortRange = { first: 20_000, last: 32_767 };
 /** The widest range of proxies, such as `10.0.0.0/8`. A few wider ones would admit every address. */
 const MIN_PREFIX = 8;
 
-/** Parses `20000-32767`. Undefined if the text is no range of ports from 1,024. */
+/** A range with fewer ports would reuse a port while a proxy may still use a route to it. */
+const MIN_PORTS = 4_096;
+
+/** Parses `20000-32767`. Undefined if the text is no range of at least 4,096 ports from 1,024. */
 export function parsePortRange(text: string): PortRange | undefined {
   const [, from, to] = /^(\d{4,5})-(\d{4,5})$/.exec(text) ?? [];
   const range = { first: Number(from), last: Number(to) };
-  return range.first >= 1_024 && range.first < range.last && range.last <= 65_535
+  return range.first >= 1_024 && range.last - range.first + 1 >= MIN_PORTS && range.last <= 65_535
     ? range
     : undefined;
 }

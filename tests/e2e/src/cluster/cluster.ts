@@ -76,7 +76,8 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   };
   try {
     const lan = await createLan(name);
-    await mkdir(lan.folder, { recursive: true, mode: 0o700 });
+    // Not recursive: the folder must not be one that somebody else has made.
+    await mkdir(lan.folder, { mode: 0o700 });
     const front = await lan.addMachine('front');
     onProgress(`Redis and a proxy on ${front.address}`);
     const redisSettings = ['--save', '', '--maxmemory-policy', 'noeviction'];
@@ -127,7 +128,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       const engine = await startOwnEngine({
         folder,
         spawn: (...command) => machine.spawn(...command),
-        daemon: { 'cgroup-parent': `/ephc-${name}-${machine.name}`, 'live-restore': true },
+        daemon: { 'cgroup-parent': `/ephc-${name}_${machine.name}`, 'live-restore': true },
         ...(options.images.length > 0 && { images: options.images }),
       });
       stops.push(() => engine.stop());

@@ -28,7 +28,8 @@ export interface Lan {
   addMachine(name: string): Promise<Machine>;
 }
 
-const prefixOf = (name: string) => `ephc-${name}-`;
+/** No name of a cluster contains the last character, so none is the beginning of another prefix. */
+const prefixOf = (name: string) => `ephc-${name}_`;
 
 const digestOf = (name: string) => createHash('sha256').update(name).digest();
 
@@ -111,7 +112,7 @@ export async function removeLan(name: string): Promise<void> {
   }
   await run('ip', ['link', 'del', cableOf(name)]).catch(() => undefined);
   await shell(
-    `find /sys/fs/cgroup -depth -type d -path '*/ephc-${name}*' -exec rmdir {} + || true`,
+    `find /sys/fs/cgroup -depth -type d -path '*/${prefixOf(name)}*' -exec rmdir {} + || true`,
   );
   await rm(folderOf(name), { recursive: true, force: true });
 }
