@@ -47,6 +47,15 @@ test('the page shows lease, timeline, container, route, kill job and metadata of
   expect(text).toMatch(/<dt>branch<\/dt> <dd>&lt;main&gt;<\/dd>/);
 });
 
+test('the route shows the port of the host, if the host publishes it', async () => {
+  const { id, generation } = await fixture.draftInstance();
+  await fixture.hosts.heartbeat('host-a', await fixture.instances.now());
+  await fixture.instances.assignToHost(id, generation, 'host-a');
+  const published = { address: '10.0.0.21', ports: { '8080': 20_007 } };
+  await fixture.instances.markReady(id, generation, '10.231.1.1', 'host-a', published);
+  expect(await page(id)).toContain('<code>10.0.0.21:20007</code> on host-a');
+});
+
 test('variables are listed by name and origin, never with their values', async () => {
   const { id } = await fixture.startInstance('host-a');
   const text = await page(id);

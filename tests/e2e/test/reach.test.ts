@@ -9,6 +9,7 @@ import { endProcess, waitFor } from '@ephemera/test-support';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { startCluster } from '../src/cluster/cluster.ts';
 import type { Cluster, ClusterHost } from '../src/cluster/cluster.ts';
+import { createLan, lanExists, removeLan } from '../src/cluster/lan.ts';
 import type { Machine } from '../src/cluster/lan.ts';
 
 // A proxy on one machine, and two Docker hosts on others: network namespaces of this one. The proxy
@@ -296,6 +297,19 @@ describe.each(['published', 'routed'] as const)('with reach %s', (reach) => {
     expect(await endpointOf(host, next)).not.toEqual(await endpointOf(host, id));
     await isolated();
   });
+});
+
+test('the removal of a cluster leaves one whose name begins with the same words', async () => {
+  const name = `test-${randomBytes(3).toString('hex')}`;
+  await createLan(`${name}-2`);
+  try {
+    expect(await lanExists(name)).toBe(false);
+    await removeLan(name);
+    expect(await lanExists(`${name}-2`)).toBe(true);
+  } finally {
+    await removeLan(`${name}-2`);
+  }
+  expect(await lanExists(`${name}-2`)).toBe(false);
 });
 
 test('a worker does not start with the address of another machine', async () => {

@@ -1,5 +1,5 @@
 import type { ConfigIssue } from '@ephemera/config';
-import { dueAt, isDead, landingUrl, portAddresses } from '@ephemera/domain';
+import { dueAt, endpointOf, isDead, landingUrl, portAddresses } from '@ephemera/domain';
 import type { EventType, Instance, InstanceWarning, Route } from '@ephemera/domain';
 import { html } from '@ephemera/http';
 import type { Fragment, Html } from '@ephemera/http';
@@ -233,8 +233,9 @@ function routeSection({ instance, route }: InstanceView): Html {
         : html`<code>${url}</code>`,
     ],
   );
+  const endpoint = route?.state === 'ready' && endpointOf(route, route.port);
   const upstream =
-    route?.state === 'ready' && html`<code>${route.address}:${route.port}</code> on ${route.host}`;
+    endpoint && html`<code>${endpoint.address}:${endpoint.port}</code> on ${route.host}`;
   return section(
     'Route',
     factList([
