@@ -76,7 +76,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   };
   try {
     const lan = await createLan(name);
-    // Not recursive: the folder must not be one that somebody else has made.
+    // Not recursive: a folder that another user has made is refused.
     await mkdir(lan.folder, { mode: 0o700 });
     const front = await lan.addMachine('front');
     onProgress(`Redis and a proxy on ${front.address}`);
