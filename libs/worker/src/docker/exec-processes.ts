@@ -172,7 +172,7 @@ find_processes() {
   for pid in $inside; do files="$files /proc/$pid/environ"; done
   [ -n "$files" ] || return 0
   marked=$(grep -lszxE '${EXEC_MARK}=(${execIds.join('|')})' $files | tr -dc '0-9\\n' | tr '\\n' ' ')
-  { echo "$inside"; echo "$marked"; cat /proc/[0-9]*/stat 2>/dev/null; } | awk -v init=${init} -v leaders='${leaders.join(' ')}' '
+  { echo "$inside"; echo "$marked"; cat /proc/[0-9]*/stat 2>/dev/null; } | awk -v init=${init} -v leaders="$leaders" '
     NR == 1 { for (i = 1; i <= NF; i++) member[$i] = 1; next }
     NR == 2 { marked = $0; next }
     { pid = $1; rest = $0; sub(/^.*\\) /, "", rest); split(rest, field, " ")
@@ -194,6 +194,7 @@ find_processes() {
       for (pid in found) print pid
     }'
 }
+leaders='${leaders.join(' ')}'
 round=0
 first=
 while [ $round -lt ${signal === 'KILL' ? MAX_ROUNDS : 1} ]; do
@@ -201,6 +202,8 @@ while [ $round -lt ${signal === 'KILL' ? MAX_ROUNDS : 1} ]; do
   [ -n "$first" ] || first=$(echo $found | wc -w)
   [ -n "$found" ] || break
   kill -s ${signal} $found 2>/dev/null
+  # A child that has just begun another program shows no mark. Its session is that of a killed process.
+  leaders="$leaders $found"
   round=$((round + 1))
   [ $round -lt ${QUICK_ROUNDS} ] || sleep 0.1
 done

@@ -14,6 +14,7 @@ import type {
 } from '@ephemera/lifecycle';
 import type { Logger } from '@ephemera/process';
 import { daemonMessage, statusOf } from '../docker/docker-client.ts';
+import { ContainerPausedError } from '../docker/exec-processes.ts';
 import type { ExecProcesses } from '../docker/exec-processes.ts';
 import type { StartedCommand } from '../docker/run-command.ts';
 import { Command } from './command.ts';
@@ -239,14 +240,20 @@ export function createExecEngine(ports: ExecPorts): ExecEngine {
     const kills = Array.from(inContainers, async ([containerId, group]) => {
       const execIds = group.map(({ execId }) => execId);
       const deadline = performance.now() + KILL_TIMEOUT_MS;
-      // Docker may still be starting some: then the search does not find them.
+      // Docker may still be starting some: a search does not find them, or fails because they appear.
       for (let pause = KILL_PAUSE_MS; ; pause *= 2) {
         const pids = await Promise.all(group.map((command) => command.leader()));
         const leaders = pids.filter((pid): pid is number => pid !== undefined && pid !== 0);
-        await processes.signal(containerId, { execIds, leaders }, 'KILL');
+        const failure = await processes.signal(containerId, { execIds, leaders }, 'KILL').then(
+          () => undefined,
+          (error: unknown) => error,
+        );
+        if (failure instanceof ContainerPausedError) throw failure;
         const areAlive = await Promise.all(group.map((command) => command.isInDocker()));
-        if (!areAlive.includes(true)) return;
-        if (performance.now() > deadline) throw new Error('commands still run after SIGKILL');
+        if (failure === undefined && !areAlive.includes(true)) return;
+        if (performance.now() > deadline) {
+          throw new Error('commands still run after SIGKILL', { cause: failure });
+        }
         await sleep(pause);
       }
     });
