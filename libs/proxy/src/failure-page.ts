@@ -60,6 +60,8 @@ interface FailureDetails {
   readonly embed?: readonly string[] | undefined;
   /** The title of the template. */
   readonly name?: string | undefined;
+  /** Whether the instance has another image than its template. */
+  readonly isImageNamed?: boolean | undefined;
 }
 
 export interface RestartOptions {
@@ -77,8 +79,8 @@ export interface RestartOptions {
 
 /**
  * Writes failures of the data path. If the instance has ended or could not be started, the page
- * offers another instance of the same template, and its owner and the operator see the log and a
- * hint. If the instance failed the request, they see what it did, and the page reloads itself a few
+ * offers another instance of the same template, unless its creation has named the image; its owner and
+ * the operator see the log and a hint. If the instance failed the request, they see what it did, and the page reloads itself a few
  * times.
  */
 export function failurePageWithRestart(launch: RestartOptions) {
@@ -94,12 +96,15 @@ export function failurePageWithRestart(launch: RestartOptions) {
   const aboutInstance = async (
     req: IncomingMessage,
     id: string,
-  ): Promise<Pick<FailureDetails, 'embed' | 'name'>> => {
+  ): Promise<Pick<FailureDetails, 'embed' | 'name' | 'isImageNamed'>> => {
     if (!prefersHtml(req.headers.accept)) return {};
     // Without Redis the list is unknown, so no other site may frame the page.
     const unknown = { embed: [] };
     return instances.get(id).then(
-      (instance) => ({ embed: instance?.template.embed, name: instance?.template.title }),
+      (instance) => {
+        const { embed, title, isImageNamed } = instance?.template ?? {};
+        return { embed, name: title, isImageNamed };
+      },
       () => unknown,
     );
   };
@@ -148,11 +153,14 @@ export function failurePageWithRestart(launch: RestartOptions) {
         sendFailure(req, res, shown);
         return;
       }
+      const about = await aboutInstance(req, failure.id);
+      // A visitor starts the image of the template only, which is another application.
+      const isSame = about.isImageNamed !== true;
       const restartAction =
-        label !== undefined && !isFramed(req)
+        label !== undefined && isSame && !isFramed(req)
           ? { label, action: restartActionUrl(launch, req, failure.id) }
           : undefined;
-      sendFailure(req, res, shown, { restartAction, ...(await aboutInstance(req, failure.id)) });
+      sendFailure(req, res, shown, { restartAction, ...about });
     })();
   };
 }

@@ -15,6 +15,7 @@ templates:
     description: 'Notebooks & data'
     open: '/lab?path={basePath}'
   guarded: { image: a, port: 80, access: token, open: '/lab?a=1#top', embed: ['https://host.example'] }
+  preview: { image: a, port: 80, imageAllow: ['ghcr.io/acme/app:*'] }
   secret: { image: a, port: 80, env: { KEY: '{token}' }, open: '/?key={token}' }
   invited: { image: a, port: 80, create: link, title: Course, open: /course }
   worked: { image: a, port: 80, proofOfWork: 4, title: Worked }
@@ -272,4 +273,17 @@ test('an ended instance can be started again without the name of its template', 
   const guarded = await created('guarded');
   await api('DELETE', `/instances/${guarded}`);
   expect(await again(guarded)).not.toContain('/tree');
+});
+
+test('the page of an ended instance starts no other image than that of the instance', async () => {
+  const pageOf = async (more: object) => {
+    const { body } = await api('POST', '/instances', { template: 'preview', ...more });
+    expect(body).toMatchObject({ template: 'preview' });
+    await api('DELETE', `/instances/${String(body['id'])}`);
+    const read = async () => (await open(`/demo/-/${String(body['id'])}`)).text;
+    await expect.poll(read, { timeout: 10_000 }).toContain('<h1>This instance has ended</h1>');
+    return await read();
+  };
+  expect(await pageOf({})).toContain('Start another');
+  expect(await pageOf({ image: 'ghcr.io/acme/app:1' })).not.toContain('Start another');
 });

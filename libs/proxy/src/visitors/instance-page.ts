@@ -13,7 +13,7 @@ interface InstanceLinks {
   /** The gallery. */
   readonly gallery: string;
   /** Starts another instance of the same template. */
-  readonly again: string;
+  readonly again: string | undefined;
 }
 
 /** The time left of an instance, which the script of the page counts down. */
@@ -59,7 +59,7 @@ export function instancePage(
   if (state === 'ended') {
     return html`<h1>${name} has ended</h1>
       <p>${detailBelowHeading(text)}</p>
-      ${againForm(links.again)}
+      ${links.again !== undefined && againForm(links.again)}
       <p class="small"><a href="${links.gallery}">Start page</a></p>`;
   }
   const left = timeLeft(view);

@@ -105,12 +105,14 @@ export function visitorRoutes(options: VisitorOptions): BoundRoute[] {
       return;
     }
     const gallery = domain === undefined ? home : `${publicUrl}/${prefix}/`;
-    const { renew: renewal, end } = instance.template.visitor ?? {};
+    const { visitor: allowed, isImageNamed } = instance.template;
+    const { renew: renewal, end } = allowed ?? {};
     const links = {
       open: openUrl(instance, visitor.role),
       own: ctx.path.endsWith('/') ? '' : `${id}/`,
       gallery,
-      again: `${gallery}new?again=${id}`,
+      // A visitor starts the image of the template only, which is another application.
+      again: isImageNamed === true ? undefined : `${gallery}new?again=${id}`,
     };
     const isUnproven =
       visitor.role === 'owner' && !visitor.mayChange && (renewal !== undefined || end === true);

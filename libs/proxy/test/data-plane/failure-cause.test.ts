@@ -27,6 +27,8 @@ let address = '';
 const EMBED = ['https://host.example', 'https://b.example:8443'];
 /** Sites that may frame an instance, by its id. */
 const embeds = new Map<string, string[]>();
+/** Instances of another image than that of their template. */
+const withOwnImage = new Set<string>();
 
 beforeAll(async () => {
   // The page needs the routes of the fixture.
@@ -36,7 +38,7 @@ beforeAll(async () => {
     get: (id: string) =>
       Promise.resolve({
         ...{ id, owner: 'token:maker', hint: HINT },
-        template: { name: '', embed: embeds.get(id) },
+        template: { name: '', embed: embeds.get(id), isImageNamed: withOwnImage.has(id) },
       } as Partial<Instance> as Instance),
   };
   const mayReadCause = causeAccess({
@@ -203,6 +205,14 @@ describe('the page of an ended instance', () => {
     await fixture.put(id, { ...route, generation: newGeneration() });
     return id;
   };
+
+  test('has no button where the button would start another image', async () => {
+    const id = await endedBy('');
+    withOwnImage.add(id);
+    const response = await send(fixture.port, get(id, page));
+    expect(response).toContain('<h1>This instance could not be started</h1>');
+    expect(response).not.toContain('<button>');
+  });
 
   test('may be framed by its own origin only while it has a button', async () => {
     const id = await endedBy('');
