@@ -144,6 +144,14 @@ test('ranges, from both ends', async () => {
   expect(await read('/work/digits', { first: '7' })).toMatchObject({ text: '789' });
   expect(await read('/work/digits', { last: '3' })).toMatchObject({ text: '789' });
   expect(await read('/work/digits', { first: '8', last: '99' })).toMatchObject({ text: '89' });
+  const tag = (await call('file-read', { path: '/work/digits' })).headers['x-file-tag'] as string;
+  expect(await read('/work/digits', { first: '2', ifTag: tag })).toMatchObject({
+    text: '23456789',
+  });
+  // Of another file, all bytes.
+  expect(await read('/work/digits', { first: '20', ifTag: '1-2-3' })).toMatchObject({
+    text: '0123456789',
+  });
   expect(await read('/work/digits', { first: '10' })).toMatchObject({ why: 'range', detail: '10' });
 });
 
@@ -211,14 +219,20 @@ test('paths stay in the container, whatever links and dots they have', async () 
   await inside('ln -sfn /etc /work/out; ln -sf /etc/hosts /work/hosts');
   // Read-only, or of another user: as for the program itself.
   expect(await write('/work/out/new', 'x')).toMatchObject({ why: 'failed' });
-  // A link is replaced, not followed.
+  // A link is replaced, not followed, and its permissions are not those of the file.
   expect((await write('/work/hosts', 'mine')).kind).toBe('done');
   expect(await inside('cat /work/hosts; head -c 4 /etc/hosts')).toMatch(/^mine/);
+  expect(await inside('stat -c %a /work/hosts')).toBe('644');
+  await inside('chmod 4755 /work/hosts');
+  await write('/work/hosts', 'mine');
+  expect(await inside('stat -c %a /work/hosts')).toBe('755');
 });
 
 test('devices, pipes, directories and files of the kernel are no files to read or write', async () => {
   await inside('mkfifo /work/fifo; mkdir -p /work/folder');
-  for (const path of ['/dev/zero', '/work/fifo', '/work/folder', '/dev/null']) {
+  const kernel = ['/proc/1/status', '/proc/meminfo', '/sys/devices/system/cpu/online'];
+  const devices = ['/dev/zero', '/work/fifo', '/work/folder', '/dev/null'];
+  for (const path of [...devices, ...kernel]) {
     expect(await read(path), path).toEqual(refusal('not_regular'));
   }
   expect(await write('/work/folder', 'x')).toEqual(refusal('not_regular'));

@@ -106,6 +106,19 @@ test('a range, a tag that has not changed, and headers for a browser', async () 
   const tag = part.headers.get('etag') ?? '';
   const same = await send('GET', fileOf('/work/page.html'), { headers: { 'if-none-match': tag } });
   expect([same.status, await same.text()]).toEqual([304, '']);
+  for (const [ifRange, status] of [
+    [tag, 206],
+    ['"1-2-3"', 200],
+    [`W/${tag}`, 200],
+    [new Date().toUTCString(), 200],
+  ] as const) {
+    const headers = { range: 'bytes=1-6', 'if-range': ifRange };
+    const read = await send('GET', fileOf('/work/page.html'), { headers });
+    expect([read.status, (await read.text()).length]).toEqual([status, status === 206 ? 6 : 18]);
+  }
+  await instance.exec(['touch', '-d', '@99999999999999', '/work/page.html']);
+  expect((await send('GET', fileOf('/work/page.html'))).status).toBe(200);
+  expect((await instance.listFiles('/work')).items.map(({ name }) => name)).toContain('page.html');
   const beyond = await send('GET', fileOf('/work/page.html'), { headers: { range: 'bytes=18-' } });
   expect(await problemOf(beyond)).toEqual([416, 'invalid']);
 });

@@ -41,19 +41,24 @@ export function fileRoutes(api: ExecApi): BoundRoute[] {
       const { entries, isTruncated } = await resultOf<FileList>(instance, response);
       const items = entries.map(({ modifiedAt, ...entry }) => ({
         ...entry,
-        modifiedAt: new Date(modifiedAt).toISOString(),
+        modifiedAt: dateOf(modifiedAt).toISOString(),
       }));
       ctx.body = { items, isTruncated } satisfies FileListResource;
       return;
     }
     const instance = await allowedInstance(api, ctx, params.id);
     const range = rangeOf(headers.range);
-    const response = await ask(ctx, instance, 'file-read', { path, ...range });
+    // RFC 9110 section 13.1.5. A date, or a weak tag, is never the tag of the file.
+    const ifRange = ctx.get('if-range');
+    const ifTag = /^"([\d-]+)"$/.exec(ifRange)?.[1] ?? (ifRange === '' ? '' : 'none');
+    const response = await ask(ctx, instance, 'file-read', { path, ...range, ifTag });
     if (response.headers['content-type'] === 'application/json') {
       await resultOf(instance, response);
       throw new Error('a worker sent no file');
     }
-    sendFile(ctx, response, range !== undefined, headers['if-none-match']);
+    const etag = `"${String(response.headers[FILE_HEADERS.tag])}"`;
+    const isRange = range !== undefined && (ifRange === '' || ifRange === etag);
+    sendFile(ctx, response, isRange, headers['if-none-match']);
   });
 
   const write = route(adminRoutes.writeFile, async (ctx, { params, query, headers }) => {
@@ -126,6 +131,15 @@ export function fileRoutes(api: ExecApi): BoundRoute[] {
   }
 }
 
+/** The first and the last second of the years 1 to 9999, epoch ms. */
+const MIN_TIME = Date.parse('0001-01-01T00:00:00Z');
+const MAX_TIME = Date.UTC(9999, 11, 31, 23, 59, 59);
+
+/** A program may set any time of a file. One that has no four-digit year is given as the nearest such time. */
+function dateOf(time: number): Date {
+  return new Date(Math.min(Math.max(time, MIN_TIME), MAX_TIME));
+}
+
 /** One range of bytes (RFC 9110 section 14.1.2). Undefined: all bytes, also for what is no such range. */
 function rangeOf(header: string | undefined): { first: string; last: string } | undefined {
   const [, first = '', last = ''] = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(header ?? '') ?? [];
@@ -146,7 +160,7 @@ function sendFile(
   const etag = `"${header(FILE_HEADERS.tag)}"`;
   ctx.set('etag', etag);
   ctx.set('accept-ranges', 'bytes');
-  ctx.set('last-modified', new Date(Number(header(FILE_HEADERS.modified)) * 1000).toUTCString());
+  ctx.set('last-modified', dateOf(Number(header(FILE_HEADERS.modified)) * 1000).toUTCString());
   // A browser must not run what an instance has written.
   ctx.set('content-disposition', 'attachment');
   const tags = (ifNoneMatch ?? '').split(',').map((tag) => tag.trim().replace(/^W\//, ''));

@@ -98,7 +98,8 @@ async function readFile(
 ): Promise<void> {
   const { query, signal } = call;
   endUnread(res, limits);
-  const cmd = fileCommand('read', of(query, 'path'), of(query, 'first'), of(query, 'last'));
+  const args = ['path', 'first', 'last', 'ifTag'].map((name) => of(query, name));
+  const cmd = fileCommand('read', ...args);
   const run = await startRun(engine, call, { cmd, kind: 'read' }, limits);
   if ('kind' in run) {
     sendJson(res, run);

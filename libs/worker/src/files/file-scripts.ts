@@ -33,15 +33,25 @@ enter() {
 `;
 
 /**
+ * Types of file systems (statfs(2)) whose files have no true size: proc, sysfs, cgroup, cgroup2,
+ * debugfs, tracefs, securityfs.
+ */
+const KERNEL_FILES = '9fa0|62656572|27e0eb|63677270|64626720|74726163|73636673';
+
+/**
  * Reads a regular file. Prints `tag size start length modified mode` and a line break, then the bytes.
- * Arguments: path, first byte, last byte. Both empty: all. The first one empty: the last bytes.
+ * Arguments: path, first byte, last byte, a tag or empty. Both bytes empty: all. The first one empty: the
+ * last bytes. A file that has not the given tag is read whole.
  */
 const READ = `${COMMON}
 [ -e "$1" ] || exit 21
 [ -f "$1" ] || exit 22
 exec 3<"$1" || exit 1
 [ -f /proc/self/fd/3 ] || exit 22
+case "$($B stat -L -f -c %t /proc/self/fd/3)" in ${KERNEL_FILES}) exit 22 ;; esac
 size=$($B stat -L -c %s /proc/self/fd/3) || exit 1
+tag=$(tag -L /proc/self/fd/3)
+if [ -n "$4" ] && [ "$4" != "$tag" ]; then set -- "$1" '' ''; fi
 first=\${2:-0}
 last=\${3:-$((size - 1))}
 if [ -z "$2" ] && [ -n "$3" ]; then first=$((size - $3)); last=$((size - 1)); fi
@@ -49,7 +59,7 @@ if [ -z "$2" ] && [ -n "$3" ]; then first=$((size - $3)); last=$((size - 1)); fi
 [ "$last" -lt "$size" ] || last=$((size - 1))
 if [ -n "$2$3" ] && [ "$first" -gt "$last" ]; then printf '%s' "$size" >&2; exit 27; fi
 length=$((last - first + 1))
-echo "$(tag -L /proc/self/fd/3) $size $first $length $($B stat -L -c '%Y %a' /proc/self/fd/3)"
+echo "$tag $size $first $length $($B stat -L -c '%Y %a' /proc/self/fd/3)"
 [ "$first" = 0 ] || $B dd bs=1 skip="$first" count=0 <&3 2>/dev/null
 if [ "$((last + 1))" = "$size" ]; then exec $B cat <&3; fi
 exec $B head -c "$length" <&3
@@ -79,7 +89,10 @@ end=\${#2}
 [ "$size" -ge "$end" ] && [ "$($B tail -c "$end" -- "$new")" = "$2" ] || exit 26
 $B truncate -s $((size - end)) "$new" || exit 1
 mode=$4
-[ -n "$mode" ] || mode=$($B stat -c %a -- "$name" 2>/dev/null) || mode=
+if [ -z "$mode" ] && [ ! -L "$name" ]; then
+  mode=$($B stat -c %a -- "$name" 2>/dev/null) || mode=
+  case "$mode" in ????) mode=\${mode#?} ;; esac
+fi
 [ -z "$mode" ] || $B chmod "$mode" "$new" || exit 1
 check "$5" "$6"
 if [ "$6" = new ]; then
