@@ -10,7 +10,7 @@ import { waitFor } from '@ephemera/test-support';
 import { pack } from 'tar-stream';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { execProcesses } from '../src/docker/exec-processes.ts';
-import { filesHelper, removeHelperVolumes } from '../src/docker/files-helper.ts';
+import { filesHelper } from '../src/docker/files-helper.ts';
 import { runCommand } from '../src/docker/run-command.ts';
 import { createExecEngine } from '../src/exec/exec-engine.ts';
 import { limitCalls } from '../src/exec/limit-calls.ts';
@@ -349,7 +349,8 @@ test('an image cannot bring its own program to the containers of others', async 
   const other = `${namespace}-other`;
   const name = volume.replace(namespace, other);
   const fails: unknown[] = [];
-  onTestFinished(() => removeHelperVolumes(docker, other));
+  // The second volume is made without labels.
+  onTestFinished(() => docker.getVolume(name).remove());
   const mount = await filesHelper(docker, other, (error) => fails.push(error)).mountFor(image);
   expect([fails, mount?.Source]).toEqual([[], name]);
   expect(await look(name)).toEqual(['busybox', volume.slice(-16)]);
