@@ -16,6 +16,7 @@ const config: KnipConfig = {
     'apt-get',
     'awk',
     'docker-registry',
+    'ip',
     'iptables',
     'ldd',
     'nsenter',
