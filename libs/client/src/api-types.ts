@@ -6329,8 +6329,8 @@ export interface operations {
       content: {
         /**
          * @example {
-         *       "from": "/work/a.txt",
-         *       "to": "/work/b.txt"
+         *       "from": "/data/a.txt",
+         *       "to": "/data/b.txt"
          *     }
          */
         'application/json': components['schemas']['MoveFile'];

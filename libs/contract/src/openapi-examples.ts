@@ -126,7 +126,7 @@ export const EXAMPLES: Readonly<Record<string, unknown>> = {
     ],
     isTruncated: false,
   } satisfies FileListResource,
-  MoveFile: { from: '/work/a.txt', to: '/work/b.txt' } satisfies MoveFileRequest,
+  MoveFile: { from: '/data/a.txt', to: '/data/b.txt' } satisfies MoveFileRequest,
   KillCommand: { signal: 'TERM' },
   ResizeCommand: { columns: 120, rows: 40 },
   Event: {
